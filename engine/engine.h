@@ -1,0 +1,185 @@
+// The engine: sessions, a model, and the loop that steps it.
+//
+// What: everything below gRPC. One loop thread owns all sessions; calls are posted
+//   to it and run between steps, so nothing here needs a lock on a session:
+//       plan = Plan(snapshot, limits); model.Submit(plan); Apply(plan, model.Await())
+// Thread safety: thread-safe. Callbacks run on the loop's thread: they must not
+//   block and may call the engine again.
+// Ownership: owns model, memory, sessions and the loop; borrows the backend.
+//   Callbacks that are outstanding at destruction get CANCELLED.
+// Preconditions: requests were validated for form (ids within the vocabulary, sampling
+//   values in range); what needs the session's state is checked here.
+#ifndef EIDETIC_ENGINE_ENGINE_H_
+#define EIDETIC_ENGINE_ENGINE_H_
+
+#include <atomic>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "engine/backend/backend.h"
+#include "engine/layers/hybrid_model.h"
+#include "engine/scheduler/generation_record.h"
+#include "engine/scheduler/plan.h"
+#include "engine/session_name.h"
+#include "engine/text/chat_format.h"
+#include "engine/text/tokenizer.h"
+#include "memory/session_memory.h"
+#include "memory/span_settings.h"
+
+namespace eidetic {
+
+// Every limit of the engine; each is a flag of the server.
+struct EngineLimits {
+  PlanLimits plan;
+  memory::MemoryLimits memory;
+  int32_t block_tokens = 32;         // S
+  int32_t query_chunk_tokens = 512;  // C
+  int32_t max_sessions = 4096;
+  int32_t max_sequences = 256;           // running or queued requests
+  int32_t max_generated_tokens = 65536;  // of one request
+  int32_t max_score_tokens = 65536;
+  int32_t max_reader_lag_events = 256;     // a stream further behind pauses its sequence
+  int32_t max_requests_per_session = 256;  // remembered request ids
+  absl::Duration request_retention = absl::Hours(24);
+};
+
+struct SessionInfo {
+  SessionName name;
+  memory::SpanSettings settings;
+  absl::Time create_time, update_time;
+  memory::Position position = 0, computed = 0;
+  bool busy = false;
+  int64_t memory_bytes = 0;
+};
+
+struct GenerateSpec {
+  std::optional<SessionName> session;  // none: a throw-away session of `tenant`
+  std::string tenant;
+  memory::SpanSettings settings;  // of the throw-away session
+  std::vector<memory::TokenId> prompt;
+  SamplingParams sampling;       // seed is set from `seed`
+  std::optional<uint64_t> seed;  // drawn when unset
+  int32_t max_tokens = 256;
+  std::vector<std::string> stop_strings;
+  std::vector<memory::TokenId> stop_tokens;
+  bool ignore_end_tokens = false;
+  bool token_blocks = false;
+  std::string request_id;   // empty: the request can not be taken up again
+  std::string fingerprint;  // of the request's body; the same id with another is refused
+  int64_t resume_from = 0;
+  std::optional<memory::Position> expected_position;
+};
+
+// Numbers that metrics are made from. Counters rise from the engine's start.
+struct EngineStats {
+  int64_t running = 0, queued = 0, sessions = 0;
+  int64_t pages_used = 0, pages_total = 0, tiles_used = 0, tiles_total = 0;
+  int64_t slots_used = 0, slots_total = 0;
+  absl::Time heartbeat;  // the loop's last turn
+};
+
+// Hears of what happens, for metrics. Called on the loop's thread; must not block.
+class EngineObserver {
+ public:
+  virtual ~EngineObserver() = default;
+  struct Step {
+    double seconds = 0;
+    int64_t sequences = 0, decode_tokens = 0, prefill_tokens = 0;
+    RetrievalStats retrieval;
+  };
+  virtual void OnStep(const Step& step) {}
+  virtual void OnQueued(double seconds) {}      // from admission to the first step
+  virtual void OnFirstToken(double seconds) {}  // from admission to the first token
+  virtual void OnInterToken(double seconds) {}
+};
+
+// A writer's hold on a session while it appends. Destroying it lets the session go;
+// tokens already acknowledged stay. Thread-safe.
+class AppendStream {
+ public:
+  virtual ~AppendStream() = default;
+  // Adds one append of the log. `done` gets the session's new position, or why
+  // nothing was added (FAILED_PRECONDITION, RESOURCE_EXHAUSTED).
+  virtual void Append(std::vector<memory::TokenId> tokens,
+                      std::optional<memory::Position> expected_position,
+                      std::function<void(absl::StatusOr<memory::Position>)> done) = 0;
+  // Calls `done` once everything appended is computed.
+  virtual void Drain(std::function<void(absl::Status)> done) = 0;
+};
+
+class Engine {
+ public:
+  struct Options {
+    EngineLimits limits;
+    EngineObserver* observer = nullptr;  // outlives the engine; may be null
+  };
+  // Loads the model folder (weights and tokenizer) and starts the loop.
+  static absl::StatusOr<std::unique_ptr<Engine>> Create(const std::filesystem::path& model_folder,
+                                                        Backend* backend, const Options& options);
+  virtual ~Engine() = default;
+
+  template <typename T>
+  using Done = std::function<void(absl::StatusOr<T>)>;
+
+  // ALREADY_EXISTS, RESOURCE_EXHAUSTED, INVALID_ARGUMENT (settings). A repeated request_id
+  // (not empty) with the same fingerprint gives the session it made before.
+  virtual void CreateSession(SessionName name, memory::SpanSettings settings,
+                             std::string request_id, std::string fingerprint,
+                             Done<SessionInfo> done) = 0;
+  virtual void GetSession(SessionName name, Done<SessionInfo> done) = 0;
+  // Sessions of `tenant` whose id is greater than `after`, ascending, at most `limit`.
+  virtual void ListSessions(std::string tenant, std::string after, int32_t limit,
+                            Done<std::vector<SessionInfo>> done) = 0;
+  // ABORTED while a request writes to it.
+  virtual void DeleteSession(SessionName name, std::optional<memory::Position> expected_position,
+                             std::function<void(absl::Status)> done) = 0;
+  // `edit` changes the parent's settings into the child's.
+  virtual void ForkSession(SessionName parent, SessionName child,
+                           std::function<void(memory::SpanSettings*)> edit, std::string request_id,
+                           std::string fingerprint,
+                           std::optional<memory::Position> expected_position,
+                           Done<SessionInfo> done) = 0;
+
+  // Takes the session's writer. `progress` (position, computed) is called after each
+  // step that advanced it, until the stream is destroyed.
+  virtual void OpenAppend(SessionName name,
+                          std::function<void(memory::Position, memory::Position)> progress,
+                          Done<std::shared_ptr<AppendStream>> done) = 0;
+
+  // Starts, attaches to, replays or takes up a generation. When the last reader goes,
+  // work stops at the next step.
+  virtual void Generate(GenerateSpec spec, Done<std::shared_ptr<GenerationReader>> done) = 0;
+
+  // Log-probabilities of `tokens` after the session's past (or after nothing: then the first
+  // token has none and is left out). Works on a fork: changes nothing. Setting *cancelled stops it.
+  virtual void Score(std::optional<SessionName> session, memory::SpanSettings settings,
+                     std::vector<memory::TokenId> tokens, int32_t top_logprobs,
+                     std::shared_ptr<std::atomic<bool>> cancelled,
+                     Done<std::vector<SampledToken>> done) = 0;
+  // The blocks that `tokens` would retrieve, with text, by falling mass: passages merged as
+  // for answers (at most `limit`), and the single blocks (at most 4 * limit).
+  struct SearchResult {
+    std::vector<PassageUse> passages;
+    std::vector<SpanUse> blocks;
+  };
+  virtual void Search(SessionName session, std::vector<memory::TokenId> tokens, int32_t limit,
+                      std::shared_ptr<std::atomic<bool>> cancelled, Done<SearchResult> done) = 0;
+
+  virtual EngineStats Stats() const = 0;
+  virtual const EngineLimits& limits() const = 0;
+  virtual const HybridModel& model() const = 0;
+  virtual const Tokenizer& tokenizer() const = 0;
+  // Null when the model has no chat form.
+  virtual const ChatFormat* chat_format() const = 0;
+};
+
+}  // namespace eidetic
+
+#endif  // EIDETIC_ENGINE_ENGINE_H_

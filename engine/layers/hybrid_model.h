@@ -1,0 +1,94 @@
+// A hybrid model: Mamba-2 and attention layers over a Backend, by description.
+//
+// What: runs one step, a pass over a ragged batch of query chunks of different
+//   sequences, at most one chunk a sequence. Written once; families are data.
+// Thread safety: none: one thread calls Submit and Await in turn.
+// Ownership: owns weights and activations; borrows the backend; borrows what a
+//   StepChunk points to until Await returns. It does not publish: the caller does
+//   after Await.
+// Preconditions: every chunk's memory is working() and has room reserved.
+#ifndef EIDETIC_ENGINE_LAYERS_HYBRID_MODEL_H_
+#define EIDETIC_ENGINE_LAYERS_HYBRID_MODEL_H_
+
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "engine/backend/backend.h"
+#include "engine/model/model_description.h"
+#include "engine/model/safetensors.h"
+#include "memory/session_memory.h"
+#include "memory/span_settings.h"
+#include "memory/token_log.h"
+
+namespace eidetic {
+
+// What a step computes from a chunk's output.
+enum class ChunkOutput : uint8_t {
+  kNone,    // only the session's memory advances
+  kSample,  // the token after the chunk
+  kScore,   // log-probabilities of given tokens
+};
+
+// One sequence's part of a step.
+struct StepChunk {
+  // The chunk's tokens. Empty: nothing is computed anew; the output comes from
+  // the hidden state that the session's last chunk left in its slot.
+  std::span<const memory::TokenId> tokens;
+  memory::Position begin = 0;
+  memory::TokenKind kind = memory::TokenKind::kAppended;
+  memory::SessionMemory* memory = nullptr;
+  memory::SpanSettings settings;
+
+  ChunkOutput output = ChunkOutput::kNone;
+  SampleRow sample;  // kSample
+  // kScore: targets[r] is the token that follows row r; one a row, or exactly one
+  // when `tokens` is empty. The last may be -1: unknown, not scored.
+  std::span<const memory::TokenId> targets;
+  int32_t top_logprobs = 0;  // kScore
+  bool want_span = false;    // report the retrieved blocks and their softmax mass
+};
+
+// A retrieved block and the softmax mass it received: the mean over retrieving
+// layers, KV heads and the chunk's rows; between 0 and 1.
+struct SpanUse {
+  memory::BlockIndex block = 0;
+  double mass = 0;
+};
+
+struct ChunkResult {
+  SampledToken sampled;              // kSample
+  std::vector<SampledToken> scored;  // kScore, one a known target
+  std::vector<SpanUse> span;         // ascending by block, each once
+};
+
+struct StepResult {
+  std::vector<ChunkResult> chunks;  // in the order submitted
+  RetrievalStats retrieval;
+};
+
+class HybridModel {
+ public:
+  // Reads config.json and the weights of `folder` onto `backend`. Errors: those of
+  // ParseModelConfig and WeightFolder, with the field and the remedy.
+  static absl::StatusOr<std::unique_ptr<HybridModel>> Load(const std::filesystem::path& folder,
+                                                           Backend* backend);
+  virtual ~HybridModel() = default;
+
+  virtual const ModelDescription& description() const = 0;
+  virtual const std::string& content_hash() const = 0;
+  virtual int64_t parameter_count() const = 0;
+  // The memory that sessions of this model need with blocks of `block_size` tokens.
+  virtual memory::MemoryGeometry Geometry(int32_t block_size) const = 0;
+
+  // Starts a step; Await finishes it. One step may be under way at a time.
+  virtual void Submit(std::vector<StepChunk> chunks) = 0;
+  virtual StepResult Await() = 0;
+};
+
+}  // namespace eidetic
+
+#endif  // EIDETIC_ENGINE_LAYERS_HYBRID_MODEL_H_

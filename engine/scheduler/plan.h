@@ -1,0 +1,40 @@
+// Decides which sequences take part in the next step: a pure function.
+//
+// Thread safety: pure. Ownership: none. Preconditions: none.
+//
+// Policy: sequences that decode (chunks of one token or none) come first, so that
+// streams never wait for a long prompt. Then the prefill chunk that was served
+// longest ago is taken in any case, so that none starves, and further ones in that
+// order while they fit the token budget. A chunk is never cut: its borders are the
+// session log's.
+#ifndef EIDETIC_ENGINE_SCHEDULER_PLAN_H_
+#define EIDETIC_ENGINE_SCHEDULER_PLAN_H_
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace eidetic {
+
+struct PlanLimits {
+  int32_t max_batch_sequences = 64;
+  int32_t max_batch_tokens = 1024;  // rows of one step
+};
+
+// What Plan knows of one sequence that wants to run.
+struct PlanCandidate {
+  int64_t chunk_tokens = 0;  // rows that its next chunk takes; 0: output from the saved state
+  bool decoding = false;     // its stream waits for a token
+  bool paused = false;       // its reader is behind: leave it out
+  int64_t last_step = -1;    // the step that it last took part in; -1: never
+  int64_t arrival = 0;       // rising with admission
+};
+
+// Indexes into `candidates`, in the order they stand in the batch.
+// Worked example, budget 600: decode(1), prefill(512), decode(1), prefill(100), prefill(80),
+// none served before, gives {0, 2, 1, 4}: the second prefill no longer fits, the third does.
+std::vector<int32_t> Plan(std::span<const PlanCandidate> candidates, const PlanLimits& limits);
+
+}  // namespace eidetic
+
+#endif  // EIDETIC_ENGINE_SCHEDULER_PLAN_H_

@@ -1,0 +1,32 @@
+// The name of a session: tenants/{tenant}/sessions/{session} (AIP-122).
+//
+// Thread safety: plain value. Ownership: value. Preconditions: Parse checks.
+#ifndef EIDETIC_ENGINE_SESSION_NAME_H_
+#define EIDETIC_ENGINE_SESSION_NAME_H_
+
+#include <string>
+#include <string_view>
+#include <tuple>
+
+#include "absl/status/statusor.h"
+
+namespace eidetic {
+
+struct SessionName {
+  std::string tenant;
+  std::string session;
+
+  // INVALID_ARGUMENT naming `field` when `text` has another form. Both segments:
+  // a letter, then letters, digits and '-', lower case, at most 63 characters.
+  static absl::StatusOr<SessionName> Parse(std::string_view text, std::string_view field);
+  // The tenant out of "tenants/{tenant}".
+  static absl::StatusOr<std::string> ParseTenant(std::string_view text, std::string_view field);
+  static bool IsSegment(std::string_view text);
+
+  std::string ToString() const { return "tenants/" + tenant + "/sessions/" + session; }
+  auto operator<=>(const SessionName&) const = default;
+};
+
+}  // namespace eidetic
+
+#endif  // EIDETIC_ENGINE_SESSION_NAME_H_

@@ -1,0 +1,65 @@
+// How one block's keys, values and summaries lie in a host page.
+//
+// Thread safety: plain values. Ownership: none. Preconditions: stated per member.
+//
+// KV page, float32: for each KV head g
+//     keys   [head_dim][block_size]   before RoPE, channel-major
+//     values [block_size][head_dim]
+//   all keys first, then all values.
+// Index tile, float32, for kTileBlocks consecutive blocks of one layer:
+//     [kv_head][vector v][head_dim][kTileBlocks]
+//   Bounds have two vectors (v = 0 maximum, v = 1 minimum), other summaries one.
+//
+// Why channel-major: one SIMD lane is one token (or one block, in a tile), so
+// every dot product is one chain of fused multiply-adds over the channels in
+// ascending order. A bound and the scores under it are then computed by the
+// same chain of monotone operations, and the computed bound is never below a
+// computed score: the proof of a choice needs no error term.
+#ifndef EIDETIC_MEMORY_PAGE_LAYOUT_H_
+#define EIDETIC_MEMORY_PAGE_LAYOUT_H_
+
+#include <cstddef>
+#include <cstdint>
+
+namespace eidetic::memory {
+
+inline constexpr int32_t kTileBlocks = 16;
+
+struct PageLayout {
+  int32_t block_size = 32;  // S; a multiple of 16, at most 256
+  int32_t kv_heads = 0;
+  int32_t head_dim = 0;
+
+  int64_t keys_per_head() const { return int64_t{head_dim} * block_size; }
+  size_t page_bytes() const { return sizeof(float) * 2 * kv_heads * keys_per_head(); }
+  // [head_dim][block_size]
+  float* Keys(void* page, int32_t kv_head) const {
+    return static_cast<float*>(page) + kv_head * keys_per_head();
+  }
+  const float* Keys(const void* page, int32_t kv_head) const {
+    return static_cast<const float*>(page) + kv_head * keys_per_head();
+  }
+  // [block_size][head_dim]
+  float* Values(void* page, int32_t kv_head) const {
+    return static_cast<float*>(page) + (kv_heads + kv_head) * keys_per_head();
+  }
+  const float* Values(const void* page, int32_t kv_head) const {
+    return static_cast<const float*>(page) + (kv_heads + kv_head) * keys_per_head();
+  }
+
+  size_t tile_bytes(int32_t vectors) const {
+    return sizeof(float) * kv_heads * vectors * head_dim * kTileBlocks;
+  }
+  // [head_dim][kTileBlocks]
+  float* Summary(void* tile, int32_t kv_head, int32_t vector, int32_t vectors) const {
+    return static_cast<float*>(tile) + int64_t{kv_head * vectors + vector} * head_dim * kTileBlocks;
+  }
+  const float* Summary(const void* tile, int32_t kv_head, int32_t vector, int32_t vectors) const {
+    return static_cast<const float*>(tile) +
+           int64_t{kv_head * vectors + vector} * head_dim * kTileBlocks;
+  }
+};
+
+}  // namespace eidetic::memory
+
+#endif  // EIDETIC_MEMORY_PAGE_LAYOUT_H_

@@ -1,0 +1,209 @@
+#include "memory/session_memory.h"
+
+#include <glog/logging.h>
+
+#include <algorithm>
+#include <limits>
+
+#include "absl/strings/str_cat.h"
+#include "memory/span_retrieval.h"
+
+namespace eidetic::memory {
+namespace {
+
+int32_t TileCapacity(const MemoryGeometry& geometry, const MemoryLimits& limits) {
+  const int64_t partial = int64_t{geometry.attention_layers} * limits.max_state_slots;
+  const int64_t tiles = limits.max_pages / kTileBlocks + partial;
+  return static_cast<int32_t>(std::min<int64_t>(tiles, std::numeric_limits<int32_t>::max()));
+}
+
+}  // namespace
+
+MemoryPool::MemoryPool(Arena* arena, const MemoryGeometry& geometry, const MemoryLimits& limits)
+    : arena_(arena),
+      geometry_(geometry),
+      pages_(arena, geometry.layout.page_bytes(), limits.max_pages),
+      tiles_(arena, geometry.layout.tile_bytes(SummaryVectors(SummaryKind::kBounds)),
+             TileCapacity(geometry, limits)),
+      slots_(arena, geometry.state_bytes, limits.max_state_slots) {
+  CHECK(geometry.layout.block_size > 0 && geometry.layout.block_size <= 256 &&
+        geometry.layout.block_size % 16 == 0)
+      << "block size " << geometry.layout.block_size;
+}
+
+void SessionMemory::Table::Add(const PageStore& store, PageId id) {
+  ids.push_back(id);
+  addresses.push_back(store.Address(id));
+}
+
+void SessionMemory::Table::Truncate(PageStore& store, int64_t count) {
+  while (static_cast<int64_t>(ids.size()) > count) {
+    store.Release(ids.back());
+    ids.pop_back();
+    addresses.pop_back();
+  }
+}
+
+absl::Status SessionMemory::Table::Share(PageStore& store, const Table& from, int64_t complete,
+                                         int64_t count) {
+  for (int64_t i = 0; i < count; ++i) {
+    PageId page = from.ids[i];
+    if (i < complete) {
+      store.AddReference(page);
+    } else {
+      absl::StatusOr<PageId> copy = store.Clone(page);
+      if (!copy.ok()) return copy.status();
+      page = *copy;
+    }
+    Add(store, page);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status SessionMemory::Extend(PageStore& store, int64_t count, std::vector<Table>& tables) {
+  const int64_t layers = static_cast<int64_t>(tables.size());
+  if (layers == 0) return absl::OkStatus();
+  const int64_t more = count - static_cast<int64_t>(tables.front().ids.size());
+  // Compared by division: the product of hostile sizes could overflow.
+  if (more > store.free_count() / layers) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat(more, " more pages in each of ", layers, " layers wanted, ",
+                     store.free_count(), " of ", store.capacity(),
+                     " free; end sessions, or raise the server's limit of pages"));
+  }
+  absl::StatusOr<std::vector<PageId>> fresh = store.Allocate(static_cast<int32_t>(more * layers));
+  if (!fresh.ok()) return fresh.status();
+  auto next = fresh->begin();
+  for (Table& table : tables) {
+    for (int64_t i = 0; i < more; ++i) table.Add(store, *next++);
+  }
+  return absl::OkStatus();
+}
+
+SessionMemory::SessionMemory(MemoryPool* pool, SummaryKind summary)
+    : pool_(pool),
+      summary_(summary),
+      pages_(pool->geometry().attention_layers),
+      tiles_(pool->geometry().attention_layers) {}
+
+absl::StatusOr<std::unique_ptr<SessionMemory>> SessionMemory::Create(MemoryPool* pool,
+                                                                     SummaryKind summary) {
+  absl::StatusOr<SlotIndex> slot = pool->slots().Allocate();
+  if (!slot.ok()) return slot.status();
+  std::unique_ptr<SessionMemory> session(new SessionMemory(pool, summary));
+  session->current_ = *slot;
+  return session;
+}
+
+SessionMemory::~SessionMemory() {
+  for (Table& table : pages_) table.Truncate(pool_->pages(), 0);
+  for (Table& table : tiles_) table.Truncate(pool_->tiles(), 0);
+  if (working()) EndWork();
+  pool_->slots().Release(current_);
+}
+
+int64_t SessionMemory::BlocksFor(Position end) const {
+  return end <= 0 ? 0 : (end - 1) / pool_->geometry().layout.block_size + 1;
+}
+
+int64_t SessionMemory::TilesFor(int64_t blocks) const {
+  if (SummaryVectors(summary_) == 0) return 0;
+  return (blocks + kTileBlocks - 1) / kTileBlocks;
+}
+
+absl::StatusOr<std::unique_ptr<SessionMemory>> SessionMemory::Fork(SummaryKind summary) const {
+  absl::StatusOr<std::unique_ptr<SessionMemory>> created = Create(pool_, summary);
+  if (!created.ok()) return created.status();
+  SessionMemory& child = **created;
+  pool_->slots().Copy(child.current_, current_);
+  child.published_ = published_;
+  child.blocks_ = BlocksFor(published_);
+  const int64_t complete = published_ / pool_->geometry().layout.block_size;
+  for (size_t layer = 0; layer < pages_.size(); ++layer) {
+    absl::Status status =
+        child.pages_[layer].Share(pool_->pages(), pages_[layer], complete, child.blocks_);
+    if (status.ok() && summary == summary_) {
+      status = child.tiles_[layer].Share(pool_->tiles(), tiles_[layer], complete / kTileBlocks,
+                                         TilesFor(child.blocks_));
+    }
+    if (!status.ok()) return status;
+  }
+  if (summary == summary_) return created;
+  if (absl::Status status = Extend(pool_->tiles(), child.TilesFor(child.blocks_), child.tiles_);
+      !status.ok()) {
+    return status;
+  }
+  child.BuildIndex();
+  return created;
+}
+
+absl::Status SessionMemory::Reserve(Position end) {
+  const int64_t blocks = BlocksFor(end);
+  if (blocks <= blocks_) return absl::OkStatus();
+  if (absl::Status status = Extend(pool_->pages(), blocks, pages_); !status.ok()) return status;
+  if (absl::Status status = Extend(pool_->tiles(), TilesFor(blocks), tiles_); !status.ok()) {
+    for (Table& table : pages_) table.Truncate(pool_->pages(), blocks_);
+    return status;
+  }
+  blocks_ = blocks;
+  return absl::OkStatus();
+}
+
+void SessionMemory::Trim(Position end) {
+  CHECK_GE(end, published_);
+  blocks_ = std::min(blocks_, BlocksFor(end));
+  for (Table& table : pages_) table.Truncate(pool_->pages(), blocks_);
+  for (Table& table : tiles_) table.Truncate(pool_->tiles(), TilesFor(blocks_));
+}
+
+void SessionMemory::BuildIndex() {
+  if (SummaryVectors(summary_) == 0) return;
+  const PageLayout& layout = pool_->geometry().layout;
+  for (size_t layer = 0; layer < tiles_.size(); ++layer) {
+    for (BlockIndex block = 0; block < published_ / layout.block_size; ++block) {
+      SummarizeBlock(layout, summary_, pages_[layer].addresses[block], block,
+                     tiles_[layer].addresses[block / kTileBlocks]);
+    }
+  }
+}
+
+absl::Status SessionMemory::BeginWork() {
+  CHECK(!working()) << "work runs already";
+  absl::StatusOr<SlotIndex> slot = pool_->slots().Allocate();
+  if (!slot.ok()) return slot.status();
+  next_ = *slot;
+  return absl::OkStatus();
+}
+
+void SessionMemory::EndWork() {
+  CHECK(working());
+  pool_->slots().Release(next_);
+  next_ = SlotIndex();
+}
+
+void SessionMemory::Publish(Position end) {
+  CHECK(working()) << "nothing to publish";
+  CHECK_GE(end, published_);
+  CHECK_LE(end, reserved());
+  published_ = end;
+  std::swap(current_, next_);
+}
+
+Position SessionMemory::reserved() const { return blocks_ * pool_->geometry().layout.block_size; }
+
+const void* SessionMemory::state() const { return pool_->slots().Address(current_); }
+
+void* SessionMemory::next_state() {
+  CHECK(working());
+  return pool_->slots().Address(next_);
+}
+
+int64_t SessionMemory::page_count() const {
+  return blocks_ * static_cast<int64_t>(pages_.size());
+}
+
+int64_t SessionMemory::tile_count() const {
+  return TilesFor(blocks_) * static_cast<int64_t>(tiles_.size());
+}
+
+}  // namespace eidetic::memory

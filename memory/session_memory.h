@@ -1,0 +1,134 @@
+// What the model remembers of one session: pages, index tiles, state.
+//
+// What: page and tile tables per attention layer, the published state slot and,
+//   while work runs, a second slot that a step writes. Publish() swaps the two
+//   after the step has finished, so an abandoned step leaves no trace.
+// Thread safety: none; the engine's thread owns it. Kernels read the tables
+//   while a step runs; nothing here may be called during that time.
+// Ownership: holds references to its pages, tiles and slots and gives them back
+//   when destroyed; borrows the pool, which must outlive it.
+// Preconditions: CHECKed.
+#ifndef EIDETIC_MEMORY_SESSION_MEMORY_H_
+#define EIDETIC_MEMORY_SESSION_MEMORY_H_
+
+#include <memory>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "memory/ids.h"
+#include "memory/page_layout.h"
+#include "memory/page_store.h"
+#include "memory/span_settings.h"
+#include "memory/state_store.h"
+
+namespace eidetic::memory {
+
+struct MemoryGeometry {
+  PageLayout layout;
+  int32_t attention_layers = 0;
+  size_t state_bytes = 0;  // one state slot
+};
+
+struct MemoryLimits {
+  int32_t max_pages = 1 << 16;  // KV pages, all attention layers together
+  int32_t max_state_slots = 512;
+};
+
+// The stores that all sessions of one model share.
+class MemoryPool {
+ public:
+  // Tiles are sized for the largest summary (bounds) and there are enough of
+  // them to index every page, with one partial tile per layer and state slot.
+  MemoryPool(Arena* arena, const MemoryGeometry& geometry, const MemoryLimits& limits);
+
+  const MemoryGeometry& geometry() const { return geometry_; }
+  Arena* arena() { return arena_; }
+  PageStore& pages() { return pages_; }
+  PageStore& tiles() { return tiles_; }
+  StateStore& slots() { return slots_; }
+
+ private:
+  Arena* arena_;
+  MemoryGeometry geometry_;
+  PageStore pages_;
+  PageStore tiles_;
+  StateStore slots_;
+};
+
+class SessionMemory {
+ public:
+  // An empty session with one zeroed state slot.
+  static absl::StatusOr<std::unique_ptr<SessionMemory>> Create(MemoryPool* pool,
+                                                               SummaryKind summary);
+  ~SessionMemory();
+  SessionMemory(const SessionMemory&) = delete;
+  SessionMemory& operator=(const SessionMemory&) = delete;
+
+  // A session with the same published past. Complete blocks are shared (they
+  // never change); the partial block and tile and the state are copied. With
+  // another `summary` the index is built anew from the pages.
+  absl::StatusOr<std::unique_ptr<SessionMemory>> Fork(SummaryKind summary) const;
+
+  // Makes room for positions [0, end); all or nothing, RESOURCE_EXHAUSTED
+  // leaves the session as it was. Never gives room back.
+  absl::Status Reserve(Position end);
+  // Gives back pages and tiles that lie wholly at or beyond `end`, which is at
+  // least published().
+  void Trim(Position end);
+
+  // Takes the second state slot for a run of steps (RESOURCE_EXHAUSTED when
+  // there is none), and gives it back.
+  absl::Status BeginWork();
+  void EndWork();
+  bool working() const { return next_.value() >= 0; }
+
+  // The step that computed [published(), end) has finished.
+  void Publish(Position end);
+  Position published() const { return published_; }
+  Position reserved() const;
+
+  // For kernels; valid until the next Reserve, Trim or destruction.
+  void* const* pages(int32_t layer) const { return pages_[layer].addresses.data(); }
+  void* const* tiles(int32_t layer) const { return tiles_[layer].addresses.data(); }
+  const void* state() const;  // published: a step reads it
+  void* next_state();         // a step writes it. Precondition: working()
+  SummaryKind summary() const { return summary_; }
+
+  int64_t page_count() const;
+  int64_t tile_count() const;
+
+ private:
+  SessionMemory(MemoryPool* pool, SummaryKind summary);
+
+  // One layer's pages of one kind, as ids and as the addresses kernels want.
+  struct Table {
+    std::vector<PageId> ids;
+    std::vector<void*> addresses;
+
+    void Add(const PageStore& store, PageId id);
+    void Truncate(PageStore& store, int64_t count);
+    // Fills this empty table with `count` pages of `from`: the first
+    // `complete` are shared, the rest cloned.
+    absl::Status Share(PageStore& store, const Table& from, int64_t complete, int64_t count);
+  };
+
+  int64_t BlocksFor(Position end) const;
+  // Tiles that index `blocks` blocks of one layer.
+  int64_t TilesFor(int64_t blocks) const;
+  // Adds zeroed pages until every table holds `count`; all or nothing.
+  static absl::Status Extend(PageStore& store, int64_t count, std::vector<Table>& tables);
+  // Summaries of every complete published block, into tiles that are there.
+  void BuildIndex();
+
+  MemoryPool* pool_;
+  SummaryKind summary_;
+  Position published_ = 0;
+  int64_t blocks_ = 0;  // reserved, in every layer
+  SlotIndex current_, next_;
+  std::vector<Table> pages_, tiles_;  // [layer]
+};
+
+}  // namespace eidetic::memory
+
+#endif  // EIDETIC_MEMORY_SESSION_MEMORY_H_

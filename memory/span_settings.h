@@ -1,0 +1,60 @@
+// How a session attends to its past: the parameters of SE-Attn.
+//
+// Thread safety: plain values. Ownership: none.
+// Preconditions: Validate accepts what the rest of the code is given.
+// Source: Span-Expanded Attention, arXiv 2412.13328; the defaults were measured.
+#ifndef EIDETIC_MEMORY_SPAN_SETTINGS_H_
+#define EIDETIC_MEMORY_SPAN_SETTINGS_H_
+
+#include <cstdint>
+
+#include "absl/status/status.h"
+
+namespace eidetic::memory {
+
+enum class AttentionPolicy : uint8_t {
+  kSeAttn,  // sinks, expansion span, window
+  kFull,    // every block, true positions
+  kWindow,  // sinks and window
+};
+
+enum class RetrievalRule : uint8_t {
+  kTwoStage,  // channel bounds pick candidates, their exact maxima choose; widened until proven
+  kExact,     // exact maximum over every distant token: the oracle
+  kBound,     // by the bound alone
+  kMean,      // by the block's mean key
+  kPooled,    // by the block's attention-pooled key
+};
+
+// The summary that a rule reads, kept per block.
+enum class SummaryKind : uint8_t { kNone, kBounds, kMean, kPooled };
+SummaryKind SummaryFor(RetrievalRule rule);
+constexpr int32_t SummaryVectors(SummaryKind kind) {
+  return kind == SummaryKind::kNone ? 0 : kind == SummaryKind::kBounds ? 2 : 1;
+}
+
+struct SpanSettings {
+  AttentionPolicy policy = AttentionPolicy::kSeAttn;
+  RetrievalRule rule = RetrievalRule::kTwoStage;
+  int32_t window_tokens = 512;  // W
+  int32_t span_blocks = 8;      // k
+  int32_t sink_blocks = 1;
+  int32_t first_candidates = 256;   // two-stage: blocks re-ranked before the first proof
+  int32_t candidate_budget = 2048;  // two-stage: blocks re-ranked at most
+  bool remap_positions = true;      // span and sinks stand right before the window
+  bool retrieve_in_prefill = true;  // appended chunks retrieve too
+};
+
+inline constexpr int32_t kMaxWindowTokens = 1 << 20;
+inline constexpr int32_t kMaxSpanBlocks = 1 << 16;
+inline constexpr int32_t kMaxSinkBlocks = 1 << 10;
+inline constexpr int32_t kMaxCandidateBudget = 1 << 24;
+
+// INVALID_ARGUMENT naming the field and its range. With re-mapped positions the
+// farthest distance, (k + sinks) * S + W + S + C, must fit `trained_context`.
+absl::Status Validate(const SpanSettings& settings, int32_t block_size, int32_t query_chunk_tokens,
+                      int32_t trained_context);
+
+}  // namespace eidetic::memory
+
+#endif  // EIDETIC_MEMORY_SPAN_SETTINGS_H_
