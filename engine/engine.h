@@ -42,9 +42,9 @@ struct EngineLimits {
   int32_t block_tokens = 32;         // S
   int32_t query_chunk_tokens = 512;  // C
   int32_t max_sessions = 4096;
-  int32_t max_sequences = 256;           // running or queued requests
-  int32_t max_generated_tokens = 65536;  // of one request
-  int32_t max_score_tokens = 65536;
+  int32_t max_sequences = 256;             // running or queued requests
+  int32_t max_generated_tokens = 65536;    // of one request
+  int32_t max_score_tokens = 65536;        // of one score or search
   int32_t max_reader_lag_events = 256;     // a stream further behind pauses its sequence
   int32_t max_requests_per_session = 256;  // remembered request ids
   absl::Duration request_retention = absl::Hours(24);
@@ -148,7 +148,7 @@ class Engine {
                            Done<SessionInfo> done) = 0;
 
   // Takes the session's writer. `progress` (position, computed) is called after each
-  // step that advanced it, until the stream is destroyed.
+  // step that advanced it, until the loop learns that the stream was destroyed.
   virtual void OpenAppend(SessionName name,
                           std::function<void(memory::Position, memory::Position)> progress,
                           Done<std::shared_ptr<AppendStream>> done) = 0;

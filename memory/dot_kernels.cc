@@ -1,12 +1,13 @@
 #include "memory/dot_kernels.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "memory/page_layout.h"
 
 // AVX-512's later subsets add nothing here but time to compile.
-#define HWY_DISABLED_TARGETS (HWY_SSSE3 | HWY_SSE4 | HWY_AVX3_DL | HWY_SVE | HWY_SVE2 | \
-                              HWY_SVE_256 | HWY_SVE2_128)
+#define HWY_DISABLED_TARGETS \
+  (HWY_SSSE3 | HWY_SSE4 | HWY_AVX3_DL | HWY_SVE | HWY_SVE2 | HWY_SVE_256 | HWY_SVE2_128)
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "memory/dot_kernels.cc"
 #include "hwy/foreach_target.h"  // must come before highway.h
@@ -42,33 +43,34 @@ HWY_INLINE Vec TakeMax(Vec best, Vec value) {
 
 // Folds the dot products of Q queries with V vectors of keys into `best`. All
 // Q * V sums stay in registers: enough independent chains to hide the latency of
-// a multiply-add, and each load serves V or Q of them.
+// a multiply-add, and each load serves V or Q of them. (Unrolling by 8 is
+// unrolling fully: Q and V are less.)
 template <Kind kKind, int Q, int V>
-HWY_INLINE void Fold(const float* HWY_RESTRICT queries, size_t head_dim,
-                     const Columns<V>& columns, Vec (&best)[V]) {
+HWY_INLINE void Fold(const float* HWY_RESTRICT queries, size_t head_dim, const Columns<V>& columns,
+                     Vec (&best)[V]) {
   const D d;
   Vec sums[Q][V];
-  HWY_UNROLL(Q)
+  HWY_UNROLL(8)
   for (int q = 0; q < Q; ++q) {
-    HWY_UNROLL(V)
+    HWY_UNROLL(8)
     for (int v = 0; v < V; ++v) sums[q][v] = hn::Zero(d);
   }
   for (size_t channel = 0; channel < head_dim; ++channel) {
     const size_t row = channel * columns.stride;
-    HWY_UNROLL(Q)
+    HWY_UNROLL(8)
     for (int q = 0; q < Q; ++q) {
       const float value = queries[q * head_dim + channel];
       const Vec broadcast = hn::Set(d, value);
       const size_t from = kKind == Kind::kBounds && !(value >= 0) ? row + columns.minima : row;
-      HWY_UNROLL(V)
+      HWY_UNROLL(8)
       for (int v = 0; v < V; ++v) {
         sums[q][v] = hn::MulAdd(broadcast, hn::LoadU(d, columns.keys[v] + from), sums[q][v]);
       }
     }
   }
-  HWY_UNROLL(Q)
+  HWY_UNROLL(8)
   for (int q = 0; q < Q; ++q) {
-    HWY_UNROLL(V)
+    HWY_UNROLL(8)
     for (int v = 0; v < V; ++v) best[v] = TakeMax<kKind>(best[v], sums[q][v]);
   }
 }
@@ -86,7 +88,7 @@ HWY_INLINE void FoldRest(const float* queries, int32_t rest, size_t head_dim,
 
 template <Kind kKind, int Q, int V>
 HWY_INLINE void FoldAll(const QueryRows& queries, const Columns<V>& columns, Vec (&best)[V]) {
-  HWY_UNROLL(V)
+  HWY_UNROLL(8)
   for (int v = 0; v < V; ++v) best[v] = hn::Set(D(), -HUGE_VALF);
   const size_t head_dim = queries.head_dim;
   int32_t i = 0;
@@ -124,8 +126,8 @@ HWY_INLINE void ScoreTiles(const QueryRows& queries, const void* const* tiles, i
     for (int v = 0; v < kVectors; ++v) {
       // Past the end the last vector is computed and stored again.
       at[v] = std::min(first + v, vectors - 1) * lanes;
-      columns.keys[v] = static_cast<const float*>(tiles[at[v] / kTileBlocks]) + offset +
-                        at[v] % kTileBlocks;
+      columns.keys[v] =
+          static_cast<const float*>(tiles[at[v] / kTileBlocks]) + offset + at[v] % kTileBlocks;
     }
     Vec best[kVectors];
     FoldAll<kKind, 3>(queries, columns, best);

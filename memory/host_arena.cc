@@ -22,12 +22,11 @@ bool HostArena::Charge(size_t bytes) {
 absl::StatusOr<void*> HostArena::Allocate(size_t bytes) {
   CHECK_GT(bytes, 0u);
   if (!Charge(bytes)) {
-    return absl::ResourceExhaustedError(absl::StrCat(
-        "host memory: ", bytes, " bytes wanted, ", bytes_in_use(), " of ", limit_bytes_,
-        " in use; raise the host memory limit or end sessions"));
+    return absl::ResourceExhaustedError(
+        absl::StrCat("host memory: ", bytes, " bytes wanted, ", bytes_in_use(), " of ",
+                     limit_bytes_, " in use; raise the host memory limit or end sessions"));
   }
-  void* address =
-      mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  void* address = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (address == MAP_FAILED) {
     bytes_in_use_ -= bytes;
     return absl::ResourceExhaustedError(

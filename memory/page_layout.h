@@ -50,13 +50,16 @@ struct PageLayout {
   size_t tile_bytes(int32_t vectors) const {
     return sizeof(float) * kv_heads * vectors * head_dim * kTileBlocks;
   }
+  // Where in a tile, in floats, one summary vector of one KV head begins.
+  int64_t SummaryOffset(int32_t kv_head, int32_t vector, int32_t vectors) const {
+    return (int64_t{kv_head} * vectors + vector) * head_dim * kTileBlocks;
+  }
   // [head_dim][kTileBlocks]
   float* Summary(void* tile, int32_t kv_head, int32_t vector, int32_t vectors) const {
-    return static_cast<float*>(tile) + int64_t{kv_head * vectors + vector} * head_dim * kTileBlocks;
+    return static_cast<float*>(tile) + SummaryOffset(kv_head, vector, vectors);
   }
   const float* Summary(const void* tile, int32_t kv_head, int32_t vector, int32_t vectors) const {
-    return static_cast<const float*>(tile) +
-           int64_t{kv_head * vectors + vector} * head_dim * kTileBlocks;
+    return static_cast<const float*>(tile) + SummaryOffset(kv_head, vector, vectors);
   }
 };
 

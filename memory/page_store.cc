@@ -51,9 +51,9 @@ absl::Status PageStore::EnsureSlab(PageId page) {
 absl::StatusOr<std::vector<PageId>> PageStore::Allocate(int32_t count) {
   absl::StatusOr<std::vector<PageId>> pages = allocator_.Allocate(count);
   if (!pages.ok()) {
-    return absl::ResourceExhaustedError(absl::StrCat(
-        "pages of ", page_bytes_, " bytes: ", std::string(pages.status().message()),
-        "; raise the limit or end sessions"));
+    return absl::ResourceExhaustedError(
+        absl::StrCat("pages of ", page_bytes_, " bytes: ", std::string(pages.status().message()),
+                     "; raise the limit or end sessions"));
   }
   for (PageId page : *pages) {
     if (absl::Status status = EnsureSlab(page); !status.ok()) {

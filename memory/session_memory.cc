@@ -66,10 +66,9 @@ absl::Status SessionMemory::Extend(PageStore& store, int64_t count, std::vector<
   const int64_t more = count - static_cast<int64_t>(tables.front().ids.size());
   // Compared by division: the product of hostile sizes could overflow.
   if (more > store.free_count() / layers) {
-    return absl::ResourceExhaustedError(
-        absl::StrCat(more, " more pages in each of ", layers, " layers wanted, ",
-                     store.free_count(), " of ", store.capacity(),
-                     " free; end sessions, or raise the server's limit of pages"));
+    return absl::ResourceExhaustedError(absl::StrCat(
+        more, " more pages in each of ", layers, " layers wanted, ", store.free_count(), " of ",
+        store.capacity(), " free; end sessions, or raise the server's limit of pages"));
   }
   absl::StatusOr<std::vector<PageId>> fresh = store.Allocate(static_cast<int32_t>(more * layers));
   if (!fresh.ok()) return fresh.status();
@@ -198,9 +197,7 @@ void* SessionMemory::next_state() {
   return pool_->slots().Address(next_);
 }
 
-int64_t SessionMemory::page_count() const {
-  return blocks_ * static_cast<int64_t>(pages_.size());
-}
+int64_t SessionMemory::page_count() const { return blocks_ * static_cast<int64_t>(pages_.size()); }
 
 int64_t SessionMemory::tile_count() const {
   return TilesFor(blocks_) * static_cast<int64_t>(tiles_.size());

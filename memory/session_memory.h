@@ -94,6 +94,7 @@ class SessionMemory {
   const void* state() const;  // published: a step reads it
   void* next_state();         // a step writes it. Precondition: working()
   SummaryKind summary() const { return summary_; }
+  const MemoryGeometry& geometry() const { return pool_->geometry(); }
 
   int64_t page_count() const;
   int64_t tile_count() const;

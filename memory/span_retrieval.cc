@@ -12,16 +12,18 @@ namespace {
 
 // Orders blocks, the best first: higher score, then lower block. A total order,
 // since scores and bounds are never NaN: what is chosen does not depend on how
-// the library sorts.
+// the standard library selects.
 struct Better {
   const float* scores;  // [block - base]
   BlockIndex base;
+
+  float Score(BlockIndex block) const { return scores[block - base]; }
   bool operator()(BlockIndex a, BlockIndex b) const {
-    const float x = scores[a - base], y = scores[b - base];
-    return x > y || (x == y && a < b);
+    return Score(a) > Score(b) || (Score(a) == Score(b) && a < b);
   }
 };
 
+// One choice among more distant blocks than there is room for.
 class Chooser {
  public:
   Chooser(const PageLayout& layout, const SpanQuery& query, SpanScratch* scratch)
@@ -30,42 +32,137 @@ class Chooser {
         rows_{query.queries, query.query_count, layout.head_dim},
         first_tile_(query.first / kTileBlocks),
         base_(first_tile_ * kTileBlocks),
-        scratch_(*scratch) {}
+        bounds_(scratch->bounds),
+        exact_(scratch->exact),
+        order_(scratch->order) {
+    order_.resize(query.last - query.first);
+    std::iota(order_.begin(), order_.end(), query.first);
+  }
 
   SpanChoice Choose() {
-    scratch_.order.resize(query_.last - query_.first);
-    std::iota(scratch_.order.begin(), scratch_.order.end(), query_.first);
-    switch (query_.rule) {
-      case RetrievalRule::kTwoStage:
-        return TwoStage();
-      case RetrievalRule::kExact:
-        return Exact();
-      default:
-        ScoreSummaries();
-        return Best(scratch_.bounds);
-    }
+    if (query_.rule == RetrievalRule::kTwoStage) return TwoStage();
+    if (query_.rule == RetrievalRule::kExact) return Exact();
+    ScoreSummaries();
+    const Better by_summary{bounds_.data(), base_};
+    std::nth_element(order_.begin(), Chosen(), order_.end(), by_summary);
+    return Finish(by_summary, /*proven=*/false);
   }
 
  private:
-  int32_t count() const { return query_.last - query_.first; }
+  using Iterator = std::vector<BlockIndex>::iterator;
 
-  // The score of every block by its summary, into scratch.bounds[block - base].
+  // The best blocks gather in the front of order_, as many as the span holds.
+  Iterator Chosen() { return order_.begin() + query_.span_blocks; }
+
+  SpanChoice Exact() {
+    exact_.resize(query_.last - base_);
+    for (BlockIndex block : order_) ReadBlock(block);
+    const Better by_score{exact_.data(), base_};
+    std::nth_element(order_.begin(), Chosen(), order_.end(), by_score);
+    return Finish(by_score, /*proven=*/true);
+  }
+
+  SpanChoice TwoStage() {
+    ScoreSummaries();
+    exact_.resize(query_.last - base_);
+    const Better by_bound{bounds_.data(), base_}, by_score{exact_.data(), base_};
+    const int32_t first = std::max(query_.first_candidates, query_.span_blocks);
+    const Iterator rest = order_.begin() + std::min<size_t>(first, order_.size());
+    std::nth_element(order_.begin(), rest, order_.end(), by_bound);
+    std::for_each(order_.begin(), rest, [this](BlockIndex block) { ReadBlock(block); });
+    std::nth_element(order_.begin(), Chosen(), rest, by_score);
+    return Finish(by_score, Widen(rest, by_bound, by_score));
+  }
+
+  // Reads on among [rest, end), the best bound first, until none of them can be
+  // among the chosen (true) or the budget is spent (false).
+  bool Widen(Iterator rest, const Better& by_bound, const Better& by_score) {
+    const auto worse_bound = [&](BlockIndex a, BlockIndex b) { return by_bound(b, a); };
+    // A heap whose front is the worst of the chosen: the one to beat.
+    std::make_heap(order_.begin(), Chosen(), by_score);
+    Iterator end = std::partition(rest, order_.end(), [&](BlockIndex block) {
+      return by_bound.Score(block) >= by_score.Score(order_.front());
+    });
+    std::make_heap(rest, end, worse_bound);
+    while (rest != end && by_bound.Score(*rest) >= by_score.Score(order_.front())) {
+      if (read_ == query_.candidate_budget) return false;
+      std::pop_heap(rest, end, worse_bound);
+      const BlockIndex block = *--end;
+      ReadBlock(block);
+      if (!by_score(block, order_.front())) continue;
+      std::pop_heap(order_.begin(), Chosen(), by_score);
+      *(Chosen() - 1) = block;
+      std::push_heap(order_.begin(), Chosen(), by_score);
+    }
+    return true;
+  }
+
+  void ReadBlock(BlockIndex block) {
+    const float* keys = layout_.Keys(query_.pages[block], query_.kv_head);
+    exact_[block - base_] = MaxDot(rows_, keys, layout_.block_size);
+    ++read_;
+  }
+
   void ScoreSummaries() {
     const int32_t tile_count = (query_.last - 1) / kTileBlocks - first_tile_ + 1;
-    scratch_.bounds.resize(size_t(tile_count) * kTileBlocks);
-    const int64_t offset =
-        layout_.Summary(static_cast<const void*>(nullptr), query_.kv_head, 0,
-                        SummaryVectors(query_.summary)) - static_cast<const float*>(nullptr);
-    auto score = query_.summary == SummaryKind::kBounds ? TileBounds : TileDots;
-    score(rows_, query_.tiles + first_tile_, tile_count, offset, scratch_.bounds.data());
+    bounds_.resize(size_t(tile_count) * kTileBlocks);
+    const int64_t offset = layout_.SummaryOffset(query_.kv_head, 0, SummaryVectors(query_.summary));
+    const auto score = query_.summary == SummaryKind::kBounds ? TileBounds : TileDots;
+    score(rows_, query_.tiles + first_tile_, tile_count, offset, bounds_.data());
+  }
+
+  SpanChoice Finish(const Better& scores, bool proven) {
+    SpanChoice choice;
+    choice.blocks.assign(order_.begin(), Chosen());
+    std::sort(choice.blocks.begin(), choice.blocks.end());
+    choice.scores.reserve(choice.blocks.size());
+    for (BlockIndex block : choice.blocks) choice.scores.push_back(scores.Score(block));
+    choice.proven = proven;
+    choice.candidates_read = read_;
+    return choice;
   }
 
   const PageLayout& layout_;
   const SpanQuery& query_;
   const QueryRows rows_;
   const int32_t first_tile_;
-  const BlockIndex base_;  // the first block of the first tile
-  SpanScratch& scratch_;
+  const BlockIndex base_;       // the first block of the first tile
+  std::vector<float>& bounds_;  // [block - base], scores by summary
+  std::vector<float>& exact_;   // [block - base], of blocks that were read
+  std::vector<BlockIndex>& order_;
+  int32_t read_ = 0;
 };
+
+void CheckQuery(const PageLayout& layout, const SpanQuery& query) {
+  CHECK(layout.block_size > 0 && layout.block_size % 16 == 0) << layout.block_size;
+  CHECK_GT(layout.head_dim, 0);
+  CHECK(query.kv_head >= 0 && query.kv_head < layout.kv_heads) << query.kv_head;
+  CHECK(query.first >= 0 && query.first <= query.last) << query.first << ", " << query.last;
+  CHECK_GT(query.query_count, 0);
+  CHECK_GE(query.span_blocks, 0);
+  const SummaryKind wanted = SummaryFor(query.rule);
+  CHECK(wanted == SummaryKind::kNone || wanted == query.summary) << "the index holds another kind";
+  if (query.rule == RetrievalRule::kTwoStage) {
+    CHECK_GE(query.candidate_budget, query.first_candidates);
+    CHECK_GE(query.candidate_budget, query.span_blocks);
+  }
 }
+
+}  // namespace
+
+SpanChoice ChooseSpan(const PageLayout& layout, const SpanQuery& query, SpanScratch* scratch) {
+  CheckQuery(layout, query);
+  const int32_t distant = query.last - query.first;
+  const int32_t chosen = std::min(query.span_blocks, distant);
+  if (chosen == distant || chosen == 0) {
+    SpanChoice choice;
+    choice.proven = true;
+    choice.blocks.resize(chosen);
+    std::iota(choice.blocks.begin(), choice.blocks.end(), query.first);
+    choice.scores.resize(chosen, 0.0f);
+    return choice;
+  }
+  return Chooser(layout, query, scratch).Choose();
 }
+
+}  // namespace eidetic::memory

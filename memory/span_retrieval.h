@@ -10,7 +10,8 @@
 // all distant blocks; the best `first_candidates` are scored exactly; then every
 // block whose bound reaches the k-th exact score is scored too, best bound first,
 // up to `candidate_budget`. The choice is proven when the k-th exact score is
-// above every bound left out. Equal scores: the lower block wins.
+// above every bound left out. Equal scores: the lower block wins. A NaN score
+// counts as -inf. When the span holds every distant block nothing is read.
 #ifndef EIDETIC_MEMORY_SPAN_RETRIEVAL_H_
 #define EIDETIC_MEMORY_SPAN_RETRIEVAL_H_
 
@@ -41,7 +42,7 @@ struct SpanQuery {
 
 struct SpanChoice {
   std::vector<BlockIndex> blocks;  // ascending; min(k, last - first) of them
-  std::vector<float> scores;       // relevance of each under the rule
+  std::vector<float> scores;       // relevance of each under the rule; 0 if all were chosen unread
   bool proven = false;             // equal to what the exact rule chooses, provably
   int32_t candidates_read = 0;     // blocks whose keys were read
 };
@@ -56,8 +57,8 @@ struct SpanScratch {
 SpanChoice ChooseSpan(const PageLayout& layout, const SpanQuery& query, SpanScratch* scratch);
 
 // Writes the summary of one complete block into lane `block % kTileBlocks` of
-// `tile`, for every KV head. kPooled: the mean key attends over the block's keys
-// (softmax of mean . key / sqrt(head_dim)) and the weighted sum is kept.
+// `tile`, for every KV head; kNone writes nothing. kPooled: the mean key attends over the block's
+// keys (softmax of mean . key / sqrt(head_dim)) and the weighted sum is kept.
 void SummarizeBlock(const PageLayout& layout, SummaryKind kind, const void* page, BlockIndex block,
                     void* tile);
 

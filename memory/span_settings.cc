@@ -78,10 +78,10 @@ absl::Status Validate(const SpanSettings& settings, int32_t block_size, int32_t 
   const int64_t reach = (span + settings.sink_blocks) * block_size + settings.window_tokens +
                         block_size + query_chunk_tokens;
   if (reach <= trained_context) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat(
-      "window_tokens, span_blocks and sink_blocks reach over ", reach,
-      " positions and the model was trained for ", trained_context,
-      "; lower one of them, or set remap_positions to false"));
+  return absl::InvalidArgumentError(
+      absl::StrCat("window_tokens, span_blocks and sink_blocks reach over ", reach,
+                   " positions and the model was trained for ", trained_context,
+                   "; lower one of them, or set remap_positions to false"));
 }
 
 }  // namespace eidetic::memory

@@ -223,7 +223,7 @@ struct SamplingParams {
   float repetition_penalty = 1.0f;  // over tokens of the prompt and the answer (Keskar et al. 2019)
   float presence_penalty = 0.0f;    // over tokens of the answer
   float frequency_penalty = 0.0f;   // the same, times the count
-  std::vector<std::pair<memory::TokenId, float>> logit_bias;
+  std::vector<std::pair<memory::TokenId, float>> logit_bias = {};
   uint64_t seed = 0;
   int32_t top_logprobs = 0;  // 0..20 alternatives to report
 };
@@ -236,7 +236,7 @@ struct TokenCount {
 
 struct SampleRow {
   const SamplingParams* params = nullptr;  // host
-  std::span<const TokenCount> counts;      // host; tokens seen, each once; may be empty
+  std::span<const TokenCount> counts = {};      // host; tokens seen, each once; may be empty
   memory::Position position = 0;           // of the token being drawn: noise is f(seed, position)
 };
 
@@ -245,6 +245,9 @@ struct TokenLogprob {
   float logprob = 0;
 };
 
+// A NaN logit counts as minus infinity, plus infinity as the largest finite number. When all
+// logits of a row are NaN or minus infinity, SampleTokens gives token 0 (ScoreTokens the target)
+// with logprob minus infinity and no alternatives: the engine's sign of broken weights.
 struct SampledToken {
   memory::TokenId token = 0;
   float logprob = 0;              // under softmax(logits), before penalties, bias and temperature

@@ -36,9 +36,9 @@ AttentionDescription DescribeAttention(ConfigReader& config, int32_t d_model,
       rope.NumberOr("rope_theta", 1.0, kMaxRopeTheta,
                     config.NumberOr("rope_theta", 1.0, kMaxRopeTheta, kDefaultRopeTheta)));
   // rope_parameters goes first: transformers writes a top-level 0.5 whatever the model has.
-  const double turned = rope.NumberOr(
-      "partial_rotary_factor", 0.0, 1.0,
-      config.NumberOr("partial_rotary_factor", 0.0, 1.0, kDefaultPartialRotary));
+  const double turned =
+      rope.NumberOr("partial_rotary_factor", 0.0, 1.0,
+                    config.NumberOr("partial_rotary_factor", 0.0, 1.0, kDefaultPartialRotary));
   attention.rotary_dim = static_cast<int32_t>(attention.head_dim * turned);
   return attention;
 }
@@ -83,18 +83,18 @@ std::vector<LayerDescription> DescribeLayers(ConfigReader& config, const ModelLi
 
 TensorNames Names(bool tied_embeddings) {
   TensorNames names;
-  names.embedding = "model.embed_tokens.weight";
-  names.final_norm = "model.final_layernorm.weight";
-  if (!tied_embeddings) names.lm_head = "lm_head.weight";
-  names.mixer_norm = "model.layers.{}.input_layernorm.weight";
-  names.mlp_norm = "model.layers.{}.pre_ff_layernorm.weight";
+  names.embedding = "model.embed_tokens";
+  names.final_norm = "model.final_layernorm";
+  if (!tied_embeddings) names.lm_head = "lm_head";
+  names.mixer_norm = "model.layers.{}.input_layernorm";
+  names.mlp_norm = "model.layers.{}.pre_ff_layernorm";
   names.dt_bias = "model.layers.{}.mamba.dt_bias";
   names.a_log = "model.layers.{}.mamba.A_log";
   names.d = "model.layers.{}.mamba.D";
-  names.gated_norm = "model.layers.{}.mamba.norm.weight";
-  names.gate = "model.layers.{}.feed_forward.gate_proj.weight";
-  names.up = "model.layers.{}.feed_forward.up_proj.weight";
-  names.down = "model.layers.{}.feed_forward.down_proj.weight";
+  names.gated_norm = "model.layers.{}.mamba.norm";
+  names.gate = "model.layers.{}.feed_forward.gate_proj";
+  names.up = "model.layers.{}.feed_forward.up_proj";
+  names.down = "model.layers.{}.feed_forward.down_proj";
   names.q = "model.layers.{}.self_attn.q_proj";
   names.k = "model.layers.{}.self_attn.k_proj";
   names.v = "model.layers.{}.self_attn.v_proj";
@@ -116,10 +116,8 @@ ModelDescription DescribeBamba(ConfigReader& config, const ModelLimits& limits) 
   model.norm_eps = static_cast<float>(config.NumberOr("rms_norm_eps", 0.0, 1.0, 1e-5));
   model.tied_embeddings = config.BoolOr("tie_word_embeddings", false);
   model.trained_context = config.Int("max_position_embeddings", 1, INT32_MAX);
-  model.end_tokens =
-      config.Ints("eos_token_id", 0, model.vocab_size - 1, limits.max_end_tokens);
-  config.Require(config.StringOr("hidden_act", "silu") == "silu", "hidden_act",
-                 "must be \"silu\"");
+  model.end_tokens = config.Ints("eos_token_id", 0, model.vocab_size - 1, limits.max_end_tokens);
+  config.Require(config.StringOr("hidden_act", "silu") == "silu", "hidden_act", "must be \"silu\"");
   config.Require(!config.BoolOr("mlp_bias", false), "mlp_bias",
                  "must be false; biases in the MLP are not supported");
   model.layers = DescribeLayers(config, limits);

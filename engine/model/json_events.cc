@@ -2,15 +2,10 @@
 
 #include <utility>
 
-#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 
 namespace eidetic {
-namespace {
-
-constexpr size_t kMaxQuotedBytes = 80;
-
-}  // namespace
+namespace {}  // namespace
 
 absl::Status JsonEvents::Read(std::string_view text) {
   const bool complete = nlohmann::json::sax_parse(text.begin(), text.end(), this);
@@ -27,12 +22,6 @@ bool JsonEvents::parse_error(size_t position, const std::string&,
 bool JsonEvents::Fail(std::string reason) {
   status_.Update(absl::InvalidArgumentError(reason));
   return false;
-}
-
-std::string Quoted(std::string_view name) {
-  const bool cut = name.size() > kMaxQuotedBytes;
-  const absl::string_view shown(name.data(), cut ? kMaxQuotedBytes : name.size());
-  return absl::StrCat("\"", absl::CHexEscape(shown), cut ? "..." : "", "\"");
 }
 
 bool NestsDeeperThan(std::string_view json, int max_depth) {

@@ -41,9 +41,6 @@ class JsonEvents : public nlohmann::json_sax<nlohmann::json> {
   absl::Status status_;
 };
 
-// `name`, which is hostile, quoted for a one-line message: escaped, cut short.
-std::string Quoted(std::string_view name);
-
 // True if brackets nest deeper than `max_depth`, strings left out. For texts
 // that are to become a tree.
 bool NestsDeeperThan(std::string_view json, int max_depth);

@@ -28,8 +28,8 @@ absl::StatusOr<size_t> RegularFileSize(int fd, const std::filesystem::path& path
     return absl::InvalidArgumentError(absl::StrCat(path.string(), ": not a regular file"));
   }
   if (info.st_size > max_bytes) {
-    return absl::InvalidArgumentError(absl::StrCat(path.string(), ": ", info.st_size,
-                                                   " bytes exceed the limit of ", max_bytes));
+    return absl::InvalidArgumentError(
+        absl::StrCat(path.string(), ": ", info.st_size, " bytes exceed the limit of ", max_bytes));
   }
   return static_cast<size_t>(info.st_size);
 }

@@ -9,6 +9,7 @@
 #include "engine/model/families.h"
 #include "engine/model/json_events.h"
 #include "engine/model/mapped_file.h"
+#include "engine/text/quoted.h"
 
 namespace eidetic {
 namespace {
@@ -36,9 +37,8 @@ absl::StatusOr<const Family*> FindFamily(std::string_view model_type) {
 
 absl::StatusOr<nlohmann::json> ParseTree(std::string_view json, const ModelLimits& limits) {
   if (json.size() > static_cast<size_t>(limits.max_config_bytes)) {
-    return absl::InvalidArgumentError(absl::StrCat("config.json: ", json.size(),
-                                                   " bytes exceed the limit of ",
-                                                   limits.max_config_bytes));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "config.json: ", json.size(), " bytes exceed the limit of ", limits.max_config_bytes));
   }
   if (NestsDeeperThan(json, kMaxConfigDepth)) {
     return absl::InvalidArgumentError(
@@ -100,7 +100,7 @@ absl::StatusOr<ModelDescription> ParseModelConfigText(std::string_view json,
   const auto family = FindFamily(model_type);
   if (!family.ok()) return family.status();
   ModelDescription model = (*family)->describe(config, limits);
-  status.Update(status.ok() ? Validate(model, limits) : status);
+  if (status.ok()) status = Validate(model, limits);
   if (!status.ok()) return status;
   return model;
 }

@@ -62,16 +62,14 @@ struct Multipliers {
   float logits = 1.0f;
 };
 
-// Tensor names; "{}" stands for the layer's number. Empty means "the model has none".
+// Tensor names; "{}" stands for the layer's number, and ".weight" or ".bias" follows
+// (dt_bias, a_log and d stand alone). Empty means that the model has none.
 struct TensorNames {
-  // Whole names.
   std::string embedding, final_norm, lm_head;
   std::string mixer_norm, mlp_norm;
-  std::string dt_bias, a_log, d, gated_norm;
-  std::string gate, up, down;
-  // Names of modules: + ".weight", and ".bias" where the description says that there is one.
   std::string q, k, v, o, qkv_conv;
-  std::string in_proj, conv, out_proj;
+  std::string in_proj, conv, dt_bias, a_log, d, gated_norm, out_proj;
+  std::string gate, up, down;
 };
 
 struct ModelDescription {

@@ -35,8 +35,8 @@ absl::StatusOr<size_t> HeaderLength(std::string_view file, int64_t max_header_by
         absl::StrCat("header of ", length, " bytes exceeds the limit of ", max_header_bytes));
   }
   if (length > file.size() - kLengthBytes) {
-    return absl::InvalidArgumentError(absl::StrCat("truncated: header of ", length,
-                                                   " bytes in a file of ", file.size()));
+    return absl::InvalidArgumentError(
+        absl::StrCat("truncated: header of ", length, " bytes in a file of ", file.size()));
   }
   return length;
 }

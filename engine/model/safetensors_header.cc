@@ -8,6 +8,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "engine/model/json_events.h"
+#include "engine/text/quoted.h"
 
 namespace eidetic {
 namespace {
@@ -22,9 +23,9 @@ int64_t ElementBytes(std::string_view dtype) {
     int64_t bytes;
   };
   static constexpr Row kRows[] = {
-      {"F32", 4}, {"F16", 2}, {"BF16", 2}, {"F64", 8}, {"I64", 8},     {"I32", 4},     {"I16", 2},
-      {"I8", 1},  {"U64", 8}, {"U32", 4},  {"U16", 2}, {"U8", 1},      {"BOOL", 1},    {"C64", 8},
-      {"F8_E4M3", 1}, {"F8_E5M2", 1},
+      {"F32", 4},  {"F16", 2}, {"BF16", 2},    {"F64", 8},     {"I64", 8}, {"I32", 4},
+      {"I16", 2},  {"I8", 1},  {"U64", 8},     {"U32", 4},     {"U16", 2}, {"U8", 1},
+      {"BOOL", 1}, {"C64", 8}, {"F8_E4M3", 1}, {"F8_E5M2", 1},
   };
   for (const Row& row : kRows) {
     if (row.name == dtype) return row.bytes;
@@ -109,7 +110,7 @@ class HeaderEvents : public JsonEvents {
     if (tensors_.size() == static_cast<size_t>(limits_.max_tensors)) {
       return Fail(absl::StrCat("more than ", limits_.max_tensors, " tensors"));
     }
-    tensors_.push_back({.name = name});
+    tensors_.emplace_back().name = name;
     offsets_.clear();
     has_shape_ = false;
     return true;
@@ -172,9 +173,10 @@ absl::Status CheckTiling(const std::vector<StoredTensor>& sorted, int64_t data_b
   int64_t end = 0;
   for (const StoredTensor& tensor : sorted) {
     if (tensor.begin != end) {
-      return TensorError(tensor, absl::StrCat("data_offsets: begins at ", tensor.begin,
-                                              tensor.begin < end ? ", overlapping" : ", a gap after",
-                                              " the tensor that ends at ", end));
+      return TensorError(tensor,
+                         absl::StrCat("data_offsets: begins at ", tensor.begin,
+                                      tensor.begin < end ? ", overlapping" : ", a gap after",
+                                      " the tensor that ends at ", end));
     }
     end = tensor.end;
   }

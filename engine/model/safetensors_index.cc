@@ -3,6 +3,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "engine/model/json_events.h"
+#include "engine/text/quoted.h"
 
 namespace eidetic {
 namespace {

@@ -1,9 +1,10 @@
+#include <glog/logging.h>
+
 #include <cmath>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "engine/model/model_description.h"
-#include "glog/logging.h"
 
 namespace eidetic {
 namespace {
@@ -57,7 +58,7 @@ void CheckAttention(const AttentionDescription& attention, const ModelLimits& li
   check.Divides("num_key_value_heads", attention.kv_heads, "num_attention_heads",
                 attention.q_heads);
   check.InRange("head_dim * partial_rotary_factor", attention.rotary_dim, 0, attention.head_dim);
-  check.Divides("2", 2, "head_dim * partial_rotary_factor", attention.rotary_dim);
+  check.True(attention.rotary_dim % 2 == 0, "head_dim * partial_rotary_factor", "must be even");
   check.Positive("rope_theta", attention.rope_theta);
   check.Positive("attention scale", attention.scale);
   check.InRange("attention convolution width", attention.conv_width, 0, limits.max_conv_width);

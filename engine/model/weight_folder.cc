@@ -1,3 +1,4 @@
+#include <glog/logging.h>
 #include <openssl/evp.h>
 
 #include <memory>
@@ -11,7 +12,7 @@
 #include "engine/model/json_events.h"
 #include "engine/model/safetensors.h"
 #include "engine/model/safetensors_index.h"
-#include "glog/logging.h"
+#include "engine/text/quoted.h"
 
 namespace eidetic {
 namespace {
@@ -80,8 +81,7 @@ absl::StatusOr<std::unique_ptr<WeightFolder>> WeightFolder::Open(
 }
 
 absl::Status WeightFolder::OpenShards(const std::filesystem::path& folder,
-                                      const std::set<std::string>& names,
-                                      SafetensorsLimits left) {
+                                      const std::set<std::string>& names, SafetensorsLimits left) {
   for (const std::string& name : names) {
     auto shard = SafetensorsFile::Open(folder / name, left);
     if (!shard.ok()) return shard.status();
@@ -127,15 +127,17 @@ absl::StatusOr<TensorView> WeightFolder::Get(std::string_view name,
   }
   TensorView view = stored->second;
   if (!ShapesAgree(view.shape, shape)) {
-    return absl::InvalidArgumentError(absl::StrCat("tensor ", Quoted(name), ": shape ",
-                                                   ShapeText(view.shape), " where config.json asks for ",
-                                                   ShapeText(shape)));
+    return absl::InvalidArgumentError(
+        absl::StrCat("tensor ", Quoted(name), ": shape ", ShapeText(view.shape),
+                     " where config.json asks for ", ShapeText(shape)));
   }
   view.shape.assign(shape.begin(), shape.end());
   return view;
 }
 
-bool WeightFolder::Has(std::string_view name) const { return shard_of_.contains(std::string(name)); }
+bool WeightFolder::Has(std::string_view name) const {
+  return shard_of_.contains(std::string(name));
+}
 
 std::string WeightFolder::ContentHash() const {
   const std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> context(EVP_MD_CTX_new(),

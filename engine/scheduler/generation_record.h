@@ -6,7 +6,7 @@
 // Thread safety: thread-safe. Notifications run on the writer's thread, or on
 //   the thread that calls NotifyWhenReady; they must not block.
 // Ownership: shared (std::shared_ptr); a reader keeps its record alive.
-// Preconditions: nothing is published after a finish until Reopen.
+// Preconditions: the start is published first, nothing after a finish or an error.
 #ifndef EIDETIC_ENGINE_SCHEDULER_GENERATION_RECORD_H_
 #define EIDETIC_ENGINE_SCHEDULER_GENERATION_RECORD_H_
 
@@ -18,6 +18,7 @@
 #include <variant>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
 #include "engine/backend/backend.h"
@@ -70,8 +71,6 @@ class GenerationRecord : public std::enable_shared_from_this<GenerationRecord> {
   explicit GenerationRecord(std::function<void()> on_reader_change);
 
   void Publish(GenerationEvent event);
-  // Takes back an error event, so that interrupted work can go on.
-  void Reopen();
 
   // A reader that gets the start, then tokens with sequence_number > `after`, then the end.
   std::unique_ptr<GenerationReader> Attach(int64_t after);
@@ -86,8 +85,10 @@ class GenerationRecord : public std::enable_shared_from_this<GenerationRecord> {
  private:
   friend class GenerationReader;
 
+  bool EndedLocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
   mutable absl::Mutex mutex_;
-  std::function<void()> on_reader_change_;
+  const std::function<void()> on_reader_change_;
   std::vector<GenerationEvent> events_ ABSL_GUARDED_BY(mutex_);
   std::vector<GenerationReader*> readers_ ABSL_GUARDED_BY(mutex_);
 };
@@ -95,7 +96,9 @@ class GenerationRecord : public std::enable_shared_from_this<GenerationRecord> {
 // One listener. Not thread-safe itself: one thread at a time calls it.
 class GenerationReader {
  public:
-  ~GenerationReader();  // detaches
+  // Detaches. A notification that has already begun may still run meanwhile: what
+  // it touches must be shared with it.
+  ~GenerationReader();
 
   // The next event, or none yet.
   std::optional<GenerationEvent> TryNext();
@@ -106,6 +109,8 @@ class GenerationReader {
  private:
   friend class GenerationRecord;
   GenerationReader(std::shared_ptr<GenerationRecord> record, int64_t after);
+  // Steps over tokens that the reader has seen; whether an event is left then.
+  bool HasNextLocked();
 
   std::shared_ptr<GenerationRecord> record_;
   int64_t after_;

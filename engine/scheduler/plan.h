@@ -6,7 +6,7 @@
 // streams never wait for a long prompt. Then the prefill chunk that was served
 // longest ago is taken in any case, so that none starves, and further ones in that
 // order while they fit the token budget. A chunk is never cut: its borders are the
-// session log's.
+// session log's. So a step has fewer than max_batch_tokens + C rows.
 #ifndef EIDETIC_ENGINE_SCHEDULER_PLAN_H_
 #define EIDETIC_ENGINE_SCHEDULER_PLAN_H_
 
@@ -26,7 +26,7 @@ struct PlanCandidate {
   int64_t chunk_tokens = 0;  // rows that its next chunk takes; 0: output from the saved state
   bool decoding = false;     // its stream waits for a token
   bool paused = false;       // its reader is behind: leave it out
-  int64_t last_step = -1;    // the step that it last took part in; -1: never
+  int64_t last_step = -1;    // that it took part in; before its first, the one it was admitted at
   int64_t arrival = 0;       // rising with admission
 };
 

@@ -37,6 +37,7 @@ char32_t LetterOfByte(uint8_t byte) { return kAlphabet.letter[byte]; }
 
 std::optional<std::string> BytesOfSpelling(std::string_view spelling) {
   std::string bytes;
+  bytes.reserve(spelling.size());
   while (!spelling.empty()) {
     const Utf8Step step = NextUtf8(spelling);
     if (step.kind != Utf8Kind::kCharacter || step.code_point >= kLetters) return std::nullopt;

@@ -32,7 +32,7 @@ std::vector<utf8proc_int32_t> Decompose(std::string_view text) {
     int boundary = 0;
     const auto n = utf8proc_decompose_char(static_cast<utf8proc_int32_t>(step.code_point), parts,
                                            kMaxDecomposition, kNfc, &boundary);
-    CHECK(n > 0 && n <= kMaxDecomposition) << "decomposition of U+" << std::hex << step.code_point;
+    CHECK(n > 0 && n <= kMaxDecomposition);
     out.insert(out.end(), parts, parts + n);
     text.remove_prefix(step.length);
   }

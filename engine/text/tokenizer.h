@@ -2,7 +2,9 @@
 //
 // What: text <-> token ids, equal to Hugging Face `tokenizers` for byte-level
 //   BPE models (ByteLevel or Split+ByteLevel pre-tokenizers: the GPT-2,
-//   GPT-NeoX, Llama-3 and Qwen patterns), with added tokens.
+//   GPT-NeoX, Llama-3 and Qwen patterns), with added tokens. Not for marks that
+//   are younger than their normalizer (nfc.h). BOS is never added: a
+//   post_processor that would is ignored.
 // Thread safety: immutable after Load; all const methods may run at once.
 // Ownership: owns its tables; the returned views live as long as it does.
 // Preconditions: none; files are hostile input and are refused with a Status.

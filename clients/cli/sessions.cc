@@ -1,0 +1,101 @@
+// eidetic sessions: list, tell, delete, fork.
+#include <memory>
+#include <string>
+
+#include "clients/cli/attention_options.h"
+#include "clients/cli/command.h"
+#include "clients/cli/json.h"
+#include "clients/cli/progress_bar.h"
+#include "clients/cli/text_table.h"
+
+namespace eidetic::cli {
+namespace {
+
+struct SessionsOptions {
+  std::string session;
+  std::string new_id;
+  v1::AttentionSettings attention;
+};
+
+TextTable SessionTable() {
+  return TextTable({"name", "model", "policy", "tokens", "computed", "busy", "memory"});
+}
+
+void AddSessionRow(const v1::Session& session, TextTable* table) {
+  table->AddRow({session.name(), session.model(), PolicyName(session.attention().policy()),
+                 WithThousands(session.position()), WithThousands(session.computed_position()),
+                 session.busy() ? "yes" : "no", WithThousands(session.memory_bytes())});
+}
+
+void PrintSession(const v1::Session& session, Context& context) {
+  if (context.json) {
+    context.streams.out << ToJson(session) << '\n';
+    return;
+  }
+  TextTable table = SessionTable();
+  AddSessionRow(session, &table);
+  table.Print(context.streams.out);
+}
+
+absl::Status List(const SessionsOptions&, Context& context) {
+  const auto sessions = context.client.ListSessions();
+  if (!sessions.ok()) return sessions.status();
+  v1::ListSessionsResponse list;
+  TextTable table = SessionTable();
+  for (const v1::Session& session : *sessions) {
+    AddSessionRow(session, &table);
+    *list.add_sessions() = session;
+  }
+  if (context.json) {
+    context.streams.out << ToJson(list) << '\n';
+  } else {
+    table.Print(context.streams.out);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Get(const SessionsOptions& options, Context& context) {
+  const auto session = context.client.OpenSession(options.session);
+  if (!session.ok()) return session.status();
+  PrintSession(session->info(), context);
+  return absl::OkStatus();
+}
+
+absl::Status Remove(const SessionsOptions& options, Context& context) {
+  const absl::Status status = context.client.DeleteSession(options.session);
+  if (status.ok() && context.json) context.streams.out << "{}\n";
+  return status;
+}
+
+absl::Status Fork(const SessionsOptions& options, Context& context) {
+  const auto parent = context.client.OpenSession(options.session);
+  if (!parent.ok()) return parent.status();
+  const auto child = parent->Fork({.id = options.new_id, .attention = options.attention});
+  if (!child.ok()) return child.status();
+  PrintSession(child->info(), context);
+  return absl::OkStatus();
+}
+
+CLI::App* AddOne(CLI::App* sessions, const char* name, const char* help,
+                 const std::shared_ptr<SessionsOptions>& options) {
+  CLI::App* command = sessions->add_subcommand(name, help);
+  command->add_option("session", options->session, "Its id or whole name")->required();
+  return command;
+}
+
+}  // namespace
+
+void AddSessions(CLI::App* app, Command* chosen) {
+  auto options = std::make_shared<SessionsOptions>();
+  CLI::App* sessions = app->add_subcommand("sessions", "List, tell, delete or fork sessions");
+  sessions->require_subcommand(1);
+  Choose(sessions->add_subcommand("ls", "List the tenant's sessions"), chosen, options, List);
+  Choose(AddOne(sessions, "get", "Tell of one session", options), chosen, options, Get);
+  Choose(AddOne(sessions, "rm", "Delete a session", options), chosen, options, Remove);
+  CLI::App* fork = AddOne(sessions, "fork", "Make a session with the same past", options);
+  fork->add_option("--id", options->new_id, "The new one's id; default: drawn by the server");
+  AddPolicyOption(fork, &options->attention);
+  Choose(fork, chosen, options, Fork);
+}
+
+}  // namespace eidetic::cli

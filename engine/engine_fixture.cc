@@ -1,0 +1,167 @@
+#include "engine/engine_fixture.h"
+
+#include "absl/time/clock.h"
+
+namespace eidetic {
+
+std::string Told::text() const {
+  std::string text;
+  for (const TokenEvent& token : tokens) text += token.text;
+  if (finish) text += finish->text;
+  return text;
+}
+
+EngineLimits EngineTest::SmallLimits() {
+  EngineLimits limits;
+  limits.plan = {.max_batch_sequences = 8, .max_batch_tokens = 64};
+  limits.memory = {.max_pages = 512, .max_state_slots = 32};
+  limits.block_tokens = 16;
+  limits.query_chunk_tokens = 32;
+  return limits;
+}
+
+memory::SpanSettings EngineTest::SmallSettings() { return {.window_tokens = 32, .span_blocks = 4}; }
+
+void EngineTest::Start(EngineLimits limits, FakeModel::Draw draw, EngineObserver* observer) {
+  auto model = std::make_unique<FakeModel>(FakeTokenizer::kVocabSize + 7, std::move(draw));
+  model_ = model.get();
+  auto engine =
+      CreateEngine({.model = std::move(model),
+                    .tokenizer = std::make_unique<FakeTokenizer>(),
+                    .arena = &arena_,
+                    .options = {.limits = limits, .observer = observer},
+                    .now = [this] { return absl::FromUnixSeconds(clock_seconds_.load()); }});
+  ASSERT_TRUE(engine.ok()) << engine.status();
+  engine_ = *std::move(engine);
+}
+
+void EngineTest::TearDown() {
+  if (engine_) model_->Release();
+  engine_.reset();
+}
+
+absl::StatusOr<SessionInfo> EngineTest::Create(std::string id, std::string request_id,
+                                               std::string fingerprint) {
+  return Wait<absl::StatusOr<SessionInfo>>([&](auto done) {
+    engine_->CreateSession(Name(id), SmallSettings(), request_id, fingerprint, done);
+  });
+}
+
+absl::StatusOr<SessionInfo> EngineTest::Get(std::string id) {
+  return Wait<absl::StatusOr<SessionInfo>>([&](auto done) { engine_->GetSession(Name(id), done); });
+}
+
+absl::StatusOr<SessionInfo> EngineTest::Fork(std::string parent, std::string child,
+                                             std::function<void(memory::SpanSettings*)> edit) {
+  return Wait<absl::StatusOr<SessionInfo>>([&](auto done) {
+    engine_->ForkSession(Name(parent), Name(child), edit, "", "", std::nullopt, done);
+  });
+}
+
+absl::Status EngineTest::Delete(std::string id, std::optional<memory::Position> expected_position) {
+  return Wait<absl::Status>(
+      [&](auto done) { engine_->DeleteSession(Name(id), expected_position, done); });
+}
+
+absl::StatusOr<std::shared_ptr<AppendStream>> EngineTest::OpenAppend(std::string id) {
+  return Wait<absl::StatusOr<std::shared_ptr<AppendStream>>>([&](auto done) {
+    engine_->OpenAppend(
+        Name(id), [](memory::Position, memory::Position) {}, done);
+  });
+}
+
+absl::StatusOr<memory::Position> EngineTest::Append(
+    AppendStream& stream, std::string_view text,
+    std::optional<memory::Position> expected_position) {
+  return Wait<absl::StatusOr<memory::Position>>(
+      [&](auto done) { stream.Append(Ids(text), expected_position, done); });
+}
+
+absl::Status EngineTest::Drain(AppendStream& stream) {
+  return Wait<absl::Status>([&](auto done) { stream.Drain(done); });
+}
+
+void EngineTest::Pour(std::string id, std::string_view text) {
+  auto stream = OpenAppend(id);
+  ASSERT_TRUE(stream.ok()) << stream.status();
+  ASSERT_TRUE(Append(**stream, text).ok());
+  ASSERT_TRUE(Drain(**stream).ok());
+  stream->reset();
+  ASSERT_TRUE(WaitUntilFree(id));
+}
+
+GenerateSpec EngineTest::Spec(std::string id, std::string_view prompt, int32_t max_tokens) {
+  GenerateSpec spec;
+  if (id.empty()) {
+    spec.settings = SmallSettings();
+  } else {
+    spec.session = Name(id);
+  }
+  spec.tenant = "acme";
+  spec.prompt = Ids(prompt);
+  spec.seed = 1;
+  spec.max_tokens = max_tokens;
+  return spec;
+}
+
+absl::StatusOr<EngineTest::Reader> EngineTest::Generate(GenerateSpec spec) {
+  return Wait<absl::StatusOr<Reader>>([&](auto done) { engine_->Generate(spec, done); });
+}
+
+Told EngineTest::Read(GenerationReader& reader, size_t tokens) {
+  Told told;
+  while (told.tokens.size() < tokens) {
+    auto ready = std::make_shared<absl::Notification>();
+    reader.NotifyWhenReady([ready] { ready->Notify(); });
+    if (!ready->WaitForNotificationWithTimeout(kPatience)) {
+      told.error = absl::DeadlineExceededError("no event came");
+      return told;
+    }
+    GenerationEvent event = *reader.TryNext();
+    if (auto* start = std::get_if<GenerationStart>(&event)) told.start = *start;
+    if (auto* token = std::get_if<TokenEvent>(&event)) told.tokens.push_back(*token);
+    if (auto* finish = std::get_if<GenerationFinish>(&event)) told.finish = *finish;
+    if (auto* error = std::get_if<absl::Status>(&event)) told.error = *error;
+    if (told.finish || !told.error.ok()) break;
+  }
+  return told;
+}
+
+Told EngineTest::Answer(GenerateSpec spec) {
+  absl::StatusOr<Reader> reader = Generate(std::move(spec));
+  if (reader.ok()) return Read(**reader);
+  Told told;
+  told.error = reader.status();
+  return told;
+}
+
+absl::StatusOr<std::vector<SampledToken>> EngineTest::Score(std::string id, std::string_view text) {
+  std::optional<SessionName> session;
+  if (!id.empty()) session = Name(id);
+  return Wait<absl::StatusOr<std::vector<SampledToken>>>(
+      [&](auto done) { engine_->Score(session, SmallSettings(), Ids(text), 0, nullptr, done); });
+}
+
+absl::StatusOr<Engine::SearchResult> EngineTest::Search(std::string id, std::string_view text,
+                                                        int32_t limit) {
+  return Wait<absl::StatusOr<Engine::SearchResult>>(
+      [&](auto done) { engine_->Search(Name(id), Ids(text), limit, nullptr, done); });
+}
+
+bool EngineTest::Eventually(const std::function<bool()>& done) {
+  const absl::Time deadline = absl::Now() + kPatience;
+  while (!done()) {
+    if (absl::Now() > deadline) return false;
+    absl::SleepFor(absl::Milliseconds(1));
+  }
+  return true;
+}
+
+bool EngineTest::WaitUntilFree(std::string id) {
+  return Eventually([&] {
+    absl::StatusOr<SessionInfo> info = Get(id);
+    return info.ok() && !info->busy;
+  });
+}
+
+}  // namespace eidetic

@@ -1,0 +1,221 @@
+#include "engine/engine_impl.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "engine/scheduler/append_sequence.h"
+#include "engine/scheduler/score_sequence.h"
+#include "engine/scheduler/search_sequence.h"
+
+namespace eidetic {
+namespace {
+
+// How often what has expired is forgotten.
+constexpr absl::Duration kSweepInterval = absl::Minutes(1);
+
+std::optional<ChatFormat> FindChatFormat(const Tokenizer* tokenizer) {
+  absl::StatusOr<ChatFormat> format = ChatFormat::For(tokenizer);
+  return format.ok() ? std::optional(*std::move(format)) : std::nullopt;
+}
+
+std::vector<memory::TokenId> EndTokens(const HybridModel& model,
+                                       const std::optional<ChatFormat>& chat) {
+  std::vector<memory::TokenId> tokens = model.description().end_tokens;
+  if (chat) tokens.push_back(chat->end_token());
+  return tokens;
+}
+
+}  // namespace
+
+EngineImpl::EngineImpl(EngineParts parts)
+    : parts_(std::move(parts)),
+      chat_format_(FindChatFormat(parts_.tokenizer.get())),
+      context_{.tokenizer = parts_.tokenizer.get(),
+               .observer = parts_.options.observer ? parts_.options.observer : &silent_,
+               .now = parts_.now,
+               .limits = parts_.options.limits},
+      pool_(parts_.arena, parts_.model->Geometry(context_.limits.block_tokens),
+            context_.limits.memory),
+      mailbox_(std::make_shared<Mailbox>()),
+      sessions_(&pool_,
+                {.block_tokens = context_.limits.block_tokens,
+                 .query_chunk_tokens = context_.limits.query_chunk_tokens,
+                 .trained_context = parts_.model->description().trained_context,
+                 .max_sessions = context_.limits.max_sessions,
+                 .request_retention = context_.limits.request_retention},
+                context_.now),
+      loop_(&context_, parts_.model.get(), mailbox_.get(), [this] { OnTurn(); }),
+      generations_(&context_, &sessions_, &loop_, EndTokens(*parts_.model, chat_format_),
+                   [mailbox = mailbox_] { mailbox->Wake(); }),
+      last_sweep_(context_.now()) {
+  OnTurn();
+  thread_ = std::thread([this] { loop_.Run(); });
+}
+
+EngineImpl::~EngineImpl() {
+  mailbox_->Close();
+  thread_.join();
+}
+
+template <typename T, typename Work>
+void EngineImpl::Post(Done<T> done, Work work) {
+  mailbox_->Post([done = std::move(done), work = std::move(work)](absl::Status alive) mutable {
+    if (!alive.ok()) return done(alive);
+    done(work());
+  });
+}
+
+void EngineImpl::CreateSession(SessionName name, memory::SpanSettings settings,
+                               std::string request_id, std::string fingerprint,
+                               Done<SessionInfo> done) {
+  SessionTable::Creation creation{std::move(name), std::move(request_id), std::move(fingerprint)};
+  Post(std::move(done), [this, creation = std::move(creation), settings] {
+    return sessions_.Create(creation, settings);
+  });
+}
+
+void EngineImpl::GetSession(SessionName name, Done<SessionInfo> done) {
+  Post(std::move(done), [this, name = std::move(name)]() -> absl::StatusOr<SessionInfo> {
+    absl::StatusOr<std::shared_ptr<Session>> session = sessions_.Find(name);
+    if (!session.ok()) return session.status();
+    return sessions_.InfoOf(**session);
+  });
+}
+
+void EngineImpl::ListSessions(std::string tenant, std::string after, int32_t limit,
+                              Done<std::vector<SessionInfo>> done) {
+  Post(std::move(done), [this, tenant = std::move(tenant), after = std::move(after), limit] {
+    return absl::StatusOr<std::vector<SessionInfo>>(sessions_.List(tenant, after, limit));
+  });
+}
+
+void EngineImpl::DeleteSession(SessionName name, std::optional<memory::Position> expected_position,
+                               std::function<void(absl::Status)> done) {
+  mailbox_->Post([this, name = std::move(name), expected_position,
+                  done = std::move(done)](absl::Status alive) {
+    done(alive.ok() ? sessions_.Delete(name, expected_position) : alive);
+  });
+}
+
+void EngineImpl::ForkSession(SessionName parent, SessionName child,
+                             std::function<void(memory::SpanSettings*)> edit,
+                             std::string request_id, std::string fingerprint,
+                             std::optional<memory::Position> expected_position,
+                             Done<SessionInfo> done) {
+  SessionTable::Creation creation{std::move(child), std::move(request_id), std::move(fingerprint)};
+  Post(std::move(done),
+       [this, parent = std::move(parent), creation = std::move(creation), edit = std::move(edit),
+        expected_position] { return sessions_.Fork(parent, creation, edit, expected_position); });
+}
+
+absl::StatusOr<std::shared_ptr<AppendStream>> EngineImpl::StartAppend(
+    const SessionName& name, std::function<void(memory::Position, memory::Position)> progress) {
+  absl::StatusOr<std::shared_ptr<Session>> session = sessions_.Find(name);
+  if (!session.ok()) return session.status();
+  if (absl::Status room = loop_.CheckRoom(); !room.ok()) return room;
+  absl::StatusOr<SessionWork> work = SessionWork::Begin(*session, (*session)->position());
+  if (!work.ok()) return work.status();
+  auto sequence = std::make_shared<AppendSequence>(&context_, *std::move(session), *std::move(work),
+                                                   std::move(progress));
+  loop_.Add(sequence);
+  return MakeAppendStream(mailbox_, sequence);
+}
+
+void EngineImpl::OpenAppend(SessionName name,
+                            std::function<void(memory::Position, memory::Position)> progress,
+                            Done<std::shared_ptr<AppendStream>> done) {
+  Post(std::move(done), [this, name = std::move(name), progress = std::move(progress)]() mutable {
+    return StartAppend(name, std::move(progress));
+  });
+}
+
+void EngineImpl::Generate(GenerateSpec spec, Done<std::shared_ptr<GenerationReader>> done) {
+  Post(std::move(done), [this, spec = std::move(spec)] { return generations_.Generate(spec); });
+}
+
+absl::StatusOr<EngineImpl::Probe> EngineImpl::MakeProbe(
+    const std::optional<SessionName>& session, const memory::SpanSettings& settings,
+    const std::vector<memory::TokenId>& tokens) const {
+  if (tokens.empty() || tokens.size() > static_cast<size_t>(context_.limits.max_score_tokens)) {
+    return absl::InvalidArgumentError(absl::StrCat("content: has ", tokens.size(),
+                                                   " tokens; it must have from 1 to ",
+                                                   context_.limits.max_score_tokens));
+  }
+  if (absl::Status room = loop_.CheckRoom(); !room.ok()) return room;
+  absl::StatusOr<std::shared_ptr<Session>> branch;
+  if (session) {
+    absl::StatusOr<std::shared_ptr<Session>> parent = sessions_.Find(*session);
+    if (!parent.ok()) return parent.status();
+    branch = sessions_.Branch(**parent, (*parent)->settings);
+  } else {
+    branch = sessions_.MakeEmpty(settings);
+  }
+  if (!branch.ok()) return branch.status();
+  const memory::Position begin = (*branch)->position();
+  absl::StatusOr<SessionWork> work =
+      SessionWork::Begin(*branch, begin + static_cast<memory::Position>(tokens.size()));
+  if (!work.ok()) return work.status();
+  (*branch)->log.Append(tokens);
+  return Probe{*std::move(branch), begin, *std::move(work)};
+}
+
+void EngineImpl::Score(std::optional<SessionName> session, memory::SpanSettings settings,
+                       std::vector<memory::TokenId> tokens, int32_t top_logprobs,
+                       std::shared_ptr<std::atomic<bool>> cancelled,
+                       Done<std::vector<SampledToken>> done) {
+  mailbox_->Post([this, session = std::move(session), settings, tokens = std::move(tokens),
+                  top_logprobs, cancelled = std::move(cancelled),
+                  done = std::move(done)](absl::Status alive) mutable {
+    if (!alive.ok()) return done(alive);
+    absl::StatusOr<Probe> probe = MakeProbe(session, settings, tokens);
+    if (!probe.ok()) return done(probe.status());
+    loop_.Add(std::make_shared<ScoreSequence>(&context_, std::move(probe->branch),
+                                              std::move(probe->work), probe->begin, top_logprobs,
+                                              std::move(cancelled), std::move(done)));
+  });
+}
+
+void EngineImpl::Search(SessionName session, std::vector<memory::TokenId> tokens, int32_t limit,
+                        std::shared_ptr<std::atomic<bool>> cancelled, Done<SearchResult> done) {
+  mailbox_->Post([this, session = std::move(session), tokens = std::move(tokens), limit,
+                  cancelled = std::move(cancelled),
+                  done = std::move(done)](absl::Status alive) mutable {
+    if (!alive.ok()) return done(alive);
+    absl::StatusOr<Probe> probe = MakeProbe(session, {}, tokens);
+    if (!probe.ok()) return done(probe.status());
+    if (probe->branch->settings.policy != memory::AttentionPolicy::kSeAttn) {
+      return done(absl::FailedPreconditionError(
+          "name: the session's policy retrieves nothing; fork it with SE_ATTN and search there"));
+    }
+    loop_.Add(std::make_shared<SearchSequence>(&context_, std::move(probe->branch),
+                                               std::move(probe->work), probe->begin, limit,
+                                               std::move(cancelled), std::move(done)));
+  });
+}
+
+void EngineImpl::OnTurn() {
+  const absl::Time now = context_.now();
+  if (now - last_sweep_ >= kSweepInterval) {
+    last_sweep_ = now;
+    sessions_.Expire();
+    generations_.Expire();
+  }
+  absl::MutexLock lock(&stats_mutex_);
+  stats_ = {.running = loop_.running(),
+            .queued = loop_.queued(),
+            .sessions = static_cast<int64_t>(sessions_.size()),
+            .pages_used = pool_.pages().used_count(),
+            .pages_total = pool_.pages().capacity(),
+            .tiles_used = pool_.tiles().used_count(),
+            .tiles_total = pool_.tiles().capacity(),
+            .slots_used = pool_.slots().used_count(),
+            .slots_total = pool_.slots().capacity(),
+            .heartbeat = now};
+}
+
+EngineStats EngineImpl::Stats() const {
+  absl::MutexLock lock(&stats_mutex_);
+  return stats_;
+}
+
+}  // namespace eidetic

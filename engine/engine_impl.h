@@ -1,0 +1,97 @@
+// The engine behind Engine: posts every call to the loop's thread.
+//
+// Thread safety: as Engine. Ownership: owns everything but arena and observer.
+// Preconditions: the parts were checked by CreateEngine.
+#ifndef EIDETIC_ENGINE_ENGINE_IMPL_H_
+#define EIDETIC_ENGINE_ENGINE_IMPL_H_
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
+#include "engine/engine_parts.h"
+#include "engine/scheduler/generations.h"
+#include "engine/scheduler/mailbox.h"
+#include "engine/scheduler/sequence.h"
+#include "engine/scheduler/step_loop.h"
+#include "engine/session_table.h"
+
+namespace eidetic {
+
+class EngineImpl : public Engine {
+ public:
+  explicit EngineImpl(EngineParts parts);
+  // Waits for the step under way. Not to be called from a callback.
+  ~EngineImpl() override;
+
+  void CreateSession(SessionName name, memory::SpanSettings settings, std::string request_id,
+                     std::string fingerprint, Done<SessionInfo> done) override;
+  void GetSession(SessionName name, Done<SessionInfo> done) override;
+  void ListSessions(std::string tenant, std::string after, int32_t limit,
+                    Done<std::vector<SessionInfo>> done) override;
+  void DeleteSession(SessionName name, std::optional<memory::Position> expected_position,
+                     std::function<void(absl::Status)> done) override;
+  void ForkSession(SessionName parent, SessionName child,
+                   std::function<void(memory::SpanSettings*)> edit, std::string request_id,
+                   std::string fingerprint, std::optional<memory::Position> expected_position,
+                   Done<SessionInfo> done) override;
+  void OpenAppend(SessionName name,
+                  std::function<void(memory::Position, memory::Position)> progress,
+                  Done<std::shared_ptr<AppendStream>> done) override;
+  void Generate(GenerateSpec spec, Done<std::shared_ptr<GenerationReader>> done) override;
+  void Score(std::optional<SessionName> session, memory::SpanSettings settings,
+             std::vector<memory::TokenId> tokens, int32_t top_logprobs,
+             std::shared_ptr<std::atomic<bool>> cancelled,
+             Done<std::vector<SampledToken>> done) override;
+  void Search(SessionName session, std::vector<memory::TokenId> tokens, int32_t limit,
+              std::shared_ptr<std::atomic<bool>> cancelled, Done<SearchResult> done) override;
+
+  EngineStats Stats() const override;
+  const EngineLimits& limits() const override { return context_.limits; }
+  const HybridModel& model() const override { return *parts_.model; }
+  const Tokenizer& tokenizer() const override { return *parts_.tokenizer; }
+  const ChatFormat* chat_format() const override { return chat_format_ ? &*chat_format_ : nullptr; }
+
+ private:
+  // Runs `work`, which gives a StatusOr<T>, on the loop's thread, and hands on what it gave.
+  template <typename T, typename Work>
+  void Post(Done<T> done, Work work);
+
+  // A branch of a session, or an empty one, with `tokens` at its end: what Score and
+  // Search work on.
+  struct Probe {
+    std::shared_ptr<Session> branch;
+    memory::Position begin = 0;  // of the tokens
+    SessionWork work;
+  };
+  absl::StatusOr<Probe> MakeProbe(const std::optional<SessionName>& session,
+                                  const memory::SpanSettings& settings,
+                                  const std::vector<memory::TokenId>& tokens) const;
+  absl::StatusOr<std::shared_ptr<AppendStream>> StartAppend(
+      const SessionName& name, std::function<void(memory::Position, memory::Position)> progress);
+  void OnTurn();
+
+  EngineParts parts_;
+  const std::optional<ChatFormat> chat_format_;
+  EngineObserver silent_;
+  const EngineContext context_;
+  memory::MemoryPool pool_;
+  const std::shared_ptr<Mailbox> mailbox_;  // shared with readers and streams, which may outlive us
+  SessionTable sessions_;
+  StepLoop loop_;
+  Generations generations_;
+  absl::Time last_sweep_;
+
+  mutable absl::Mutex stats_mutex_;
+  EngineStats stats_ ABSL_GUARDED_BY(stats_mutex_);
+
+  std::thread thread_;
+};
+
+}  // namespace eidetic
+
+#endif  // EIDETIC_ENGINE_ENGINE_IMPL_H_

@@ -1,0 +1,32 @@
+// An engine put together from parts that were made elsewhere.
+//
+// What: what Engine::Create does once the model folder is read; tests give fakes.
+// Thread safety: as Engine. Ownership: the engine takes model and tokenizer; arena
+//   and observer outlive it. Preconditions: model and tokenizer belong together.
+#ifndef EIDETIC_ENGINE_ENGINE_PARTS_H_
+#define EIDETIC_ENGINE_ENGINE_PARTS_H_
+
+#include <functional>
+#include <memory>
+
+#include "absl/status/statusor.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "engine/engine.h"
+
+namespace eidetic {
+
+struct EngineParts {
+  std::unique_ptr<HybridModel> model;
+  std::unique_ptr<Tokenizer> tokenizer;
+  memory::Arena* arena = nullptr;
+  Engine::Options options;
+  std::function<absl::Time()> now = absl::Now;  // called on the loop's thread
+};
+
+// INVALID_ARGUMENT: a limit out of range, or a tokenizer with more tokens than the model.
+absl::StatusOr<std::unique_ptr<Engine>> CreateEngine(EngineParts parts);
+
+}  // namespace eidetic
+
+#endif  // EIDETIC_ENGINE_ENGINE_PARTS_H_

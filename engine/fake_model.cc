@@ -1,0 +1,153 @@
+#include "engine/fake_model.h"
+
+#include <glog/logging.h>
+
+#include <limits>
+#include <utility>
+
+namespace eidetic {
+namespace {
+
+// What a slot holds.
+struct State {
+  uint64_t hash;
+  int64_t tokens;
+};
+
+uint64_t Mix(uint64_t hash, uint64_t value) {
+  hash = (hash ^ value) * 0x9E3779B97F4A7C15u;
+  return hash ^ (hash >> 29);
+}
+
+// The first span_blocks distant blocks, with falling mass.
+std::vector<SpanUse> Span(const StepChunk& chunk, int32_t block_size) {
+  const memory::SpanSettings& settings = chunk.settings;
+  const bool retrieves =
+      settings.policy == memory::AttentionPolicy::kSeAttn &&
+      (settings.retrieve_in_prefill || chunk.kind == memory::TokenKind::kGenerated);
+  std::vector<SpanUse> span;
+  const int64_t distant_end = (chunk.begin - settings.window_tokens) / block_size;
+  for (int64_t block = settings.sink_blocks; retrieves && block < distant_end; ++block) {
+    if (static_cast<int32_t>(span.size()) == settings.span_blocks) break;
+    span.push_back({.block = static_cast<memory::BlockIndex>(block),
+                    .mass = 0.1 / (1.0 + static_cast<double>(block))});
+  }
+  return span;
+}
+
+}  // namespace
+
+FakeModel::FakeModel(int32_t vocab_size, Draw draw)
+    : draw_(draw ? std::move(draw) : [](uint64_t hash, memory::Position position) {
+        return static_cast<memory::TokenId>('a' + Mix(hash, position) % 26);
+      }) {
+  description_.vocab_size = vocab_size;
+  description_.trained_context = 4096;
+}
+
+memory::MemoryGeometry FakeModel::Geometry(int32_t block_size) const {
+  block_size_ = block_size;
+  return {.layout = {.block_size = block_size, .kv_heads = 1, .head_dim = 4},
+          .attention_layers = 2,
+          .state_bytes = sizeof(State)};
+}
+
+void FakeModel::Submit(std::vector<StepChunk> chunks) {
+  CHECK(submitted_.empty()) << "one step at a time";
+  CHECK(!chunks.empty());
+  submitted_ = std::move(chunks);
+}
+
+ChunkResult FakeModel::Compute(const StepChunk& chunk) const {
+  CHECK(chunk.memory->working());
+  State state = *static_cast<const State*>(chunk.memory->state());
+  CHECK_EQ(state.tokens, chunk.begin) << "a chunk is out of order";
+  CHECK_EQ(chunk.memory->published(), chunk.begin);
+  CHECK_LE(chunk.begin + static_cast<int64_t>(chunk.tokens.size()), chunk.memory->reserved());
+  ChunkResult result;
+  const auto score = [&](memory::TokenId target) {
+    if (target < 0) return;
+    const auto hundredths = static_cast<float>(Mix(state.hash, target) % 1000);
+    result.scored.push_back({.token = target, .logprob = -hundredths / 100, .top = {}});
+  };
+  if (!chunk.tokens.empty()) {
+    state.hash = Mix(state.hash, chunk.begin + (uint64_t{1} << 40));  // the border
+  } else if (chunk.output == ChunkOutput::kScore) {
+    CHECK_EQ(chunk.targets.size(), 1u);
+    score(chunk.targets[0]);
+  }
+  for (size_t row = 0; row < chunk.tokens.size(); ++row) {
+    CHECK_LT(chunk.tokens[row], description_.vocab_size);
+    state.hash = Mix(state.hash, chunk.tokens[row]);
+    ++state.tokens;
+    if (chunk.output == ChunkOutput::kScore) score(chunk.targets[row]);
+  }
+  *static_cast<State*>(chunk.memory->next_state()) = state;
+  if (chunk.output == ChunkOutput::kSample) {
+    CHECK_EQ(chunk.sample.position, state.tokens);
+    result.sampled.token = draw_(Mix(state.hash, chunk.sample.params->seed), state.tokens);
+    result.sampled.logprob = -1;
+  }
+  if (chunk.want_span) result.span = Span(chunk, block_size_);
+  return result;
+}
+
+void FakeModel::WaitForPermit() {
+  absl::MutexLock lock(&mutex_);
+  const auto allowed = [this]()
+                           ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return !held_ || permits_ > 0; };
+  mutex_.Await(absl::Condition(&allowed));
+  if (held_) --permits_;
+}
+
+StepResult FakeModel::Await() {
+  CHECK(!submitted_.empty());
+  WaitForPermit();
+  StepResult result;
+  std::vector<SeenChunk> seen;
+  for (const StepChunk& chunk : submitted_) {
+    result.chunks.push_back(Compute(chunk));
+    seen.push_back({.begin = chunk.begin,
+                    .tokens = static_cast<int64_t>(chunk.tokens.size()),
+                    .kind = chunk.kind,
+                    .output = chunk.output});
+  }
+  submitted_.clear();
+  absl::MutexLock lock(&mutex_);
+  steps_.push_back(std::move(seen));
+  if (broken_) {
+    for (ChunkResult& chunk : result.chunks) {
+      chunk.sampled = {};
+      chunk.sampled.logprob = -std::numeric_limits<float>::infinity();
+    }
+  }
+  return result;
+}
+
+void FakeModel::Hold() {
+  absl::MutexLock lock(&mutex_);
+  held_ = true;
+  permits_ = 0;
+}
+
+void FakeModel::Allow(int64_t steps) {
+  absl::MutexLock lock(&mutex_);
+  permits_ += steps;
+}
+
+void FakeModel::Release() {
+  absl::MutexLock lock(&mutex_);
+  held_ = false;
+}
+
+void FakeModel::Break() {
+  absl::MutexLock lock(&mutex_);
+  broken_ = true;
+}
+
+std::vector<std::vector<FakeModel::SeenChunk>> FakeModel::steps() const {
+  absl::MutexLock lock(&mutex_);
+  return steps_;
+}
+
+}  // namespace eidetic

@@ -1,0 +1,69 @@
+// A model for tests: what it draws is a hash of all tokens and chunk borders so far.
+//
+// What: keeps its hash in the session's state slot, as a real model keeps its state,
+//   so forks, abandoned steps and cuts show up in the tokens that it draws. CHECKs
+//   that chunks come in order, into memory that is working and reserved.
+// Thread safety: the controls are thread-safe; the rest as HybridModel.
+// Ownership: none beyond values. Preconditions: as HybridModel; CHECKed.
+#ifndef EIDETIC_ENGINE_FAKE_MODEL_H_
+#define EIDETIC_ENGINE_FAKE_MODEL_H_
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
+#include "engine/layers/hybrid_model.h"
+
+namespace eidetic {
+
+class FakeModel : public HybridModel {
+ public:
+  // The token at `position` after a past with this hash. Default: a small letter.
+  using Draw = std::function<memory::TokenId(uint64_t hash, memory::Position position)>;
+  explicit FakeModel(int32_t vocab_size, Draw draw = nullptr);
+
+  const ModelDescription& description() const override { return description_; }
+  const std::string& content_hash() const override { return content_hash_; }
+  int64_t parameter_count() const override { return 1; }
+  memory::MemoryGeometry Geometry(int32_t block_size) const override;
+  void Submit(std::vector<StepChunk> chunks) override;
+  StepResult Await() override;
+
+  // Controls. After Hold steps wait until Allow has let them through, or Release.
+  void Hold();
+  void Allow(int64_t steps);
+  void Release();
+  // From now on every logit is NaN.
+  void Break();
+
+  struct SeenChunk {
+    memory::Position begin = 0;
+    int64_t tokens = 0;
+    memory::TokenKind kind = memory::TokenKind::kAppended;
+    ChunkOutput output = ChunkOutput::kNone;
+  };
+  // The batches of all steps so far.
+  std::vector<std::vector<SeenChunk>> steps() const;
+
+ private:
+  ChunkResult Compute(const StepChunk& chunk) const;
+  void WaitForPermit();
+
+  ModelDescription description_;
+  const std::string content_hash_ = "fake";
+  const Draw draw_;
+  mutable int32_t block_size_ = 0;  // that the engine asked the geometry for
+  std::vector<StepChunk> submitted_;
+
+  mutable absl::Mutex mutex_;
+  std::vector<std::vector<SeenChunk>> steps_ ABSL_GUARDED_BY(mutex_);
+  bool held_ ABSL_GUARDED_BY(mutex_) = false;
+  bool broken_ ABSL_GUARDED_BY(mutex_) = false;
+  int64_t permits_ ABSL_GUARDED_BY(mutex_) = 0;
+};
+
+}  // namespace eidetic
+
+#endif  // EIDETIC_ENGINE_FAKE_MODEL_H_

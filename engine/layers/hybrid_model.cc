@@ -1,0 +1,264 @@
+#include "engine/layers/hybrid_model.h"
+
+#include <glog/logging.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "engine/layers/mamba2_layer.h"
+#include "engine/layers/mlp_layer.h"
+#include "engine/layers/output_head.h"
+#include "engine/layers/se_attention_layer.h"
+#include "engine/layers/state_layout.h"
+#include "engine/layers/step_batch.h"
+#include "engine/layers/step_thread.h"
+#include "engine/layers/weight_loader.h"
+
+namespace eidetic {
+namespace {
+
+struct Layer {
+  std::unique_ptr<Vector> mixer_norm;
+  std::unique_ptr<Mamba2Layer> mamba2;  // one of these two
+  std::unique_ptr<SeAttentionLayer> attention;
+  std::unique_ptr<Vector> mlp_norm;  // null without an MLP, like mlp
+  std::unique_ptr<MlpLayer> mlp;
+};
+
+class LoadedModel final : public HybridModel {
+ public:
+  LoadedModel(ModelDescription description, std::string content_hash, Backend* backend)
+      : description_(std::move(description)),
+        content_hash_(std::move(content_hash)),
+        backend_(backend),
+        state_layout_(description_, backend->activation_bytes()),
+        residual_(backend->arena()),
+        normed_(backend->arena()),
+        mamba2_buffers_(backend->arena()),
+        attention_buffers_(backend->arena()),
+        mlp_buffers_(backend->arena()) {}
+
+  absl::Status LoadWeights(const WeightFolder& folder);
+
+  const ModelDescription& description() const override { return description_; }
+  const std::string& content_hash() const override { return content_hash_; }
+  int64_t parameter_count() const override { return parameter_count_; }
+  memory::MemoryGeometry Geometry(int32_t block_size) const override;
+  void Submit(std::vector<StepChunk> chunks) override;
+  StepResult Await() override;
+
+ private:
+  void RunStep();
+  void RunLayers(StepBatch* batch);
+  void Normalize(const Vector& weight, int64_t rows);
+  void KeepHiddenStates(const StepBatch& batch);
+  void RunOutputs(const StepBatch& batch);
+  void CollectSpans(const StepBatch& batch);
+
+  const ModelDescription description_;
+  const std::string content_hash_;
+  Backend* const backend_;
+  const StateLayout state_layout_;
+  int64_t parameter_count_ = 0;
+  std::unique_ptr<Matrix> embedding_;
+  std::vector<Layer> layers_;
+  std::unique_ptr<OutputHead> head_;
+
+  Buffer residual_;  // [T, d_model]
+  Buffer normed_;    // [T, d_model]
+  Mamba2Buffers mamba2_buffers_;
+  AttentionBuffers attention_buffers_;
+  MlpBuffers mlp_buffers_;
+
+  std::vector<StepChunk> chunks_;  // of the step under way
+  StepResult result_;
+  StepThread thread_;  // last: it stops before what it uses goes
+};
+
+absl::Status LoadedModel::LoadWeights(const WeightFolder& folder) {
+  WeightLoader loader(&folder, backend_);
+  const TensorNames& names = description_.names;
+  const int64_t dim = description_.d_model;
+  embedding_ = loader.LoadMatrix(names.embedding, 0, description_.vocab_size, dim);
+  int32_t attention_index = 0;
+  for (size_t i = 0; i < description_.layers.size(); ++i) {
+    const int32_t number = static_cast<int32_t>(i);
+    Layer layer;
+    layer.mixer_norm = loader.LoadVector(names.mixer_norm, ".weight", number, {dim});
+    if (description_.layers[i].mixer == MixerKind::kMamba2) {
+      layer.mamba2 = std::make_unique<Mamba2Layer>(description_, number, &loader);
+    } else {
+      layer.attention = std::make_unique<SeAttentionLayer>(description_, number, attention_index++,
+                                                           &loader, backend_->arena());
+    }
+    if (description_.mlp_dim > 0) {
+      layer.mlp_norm = loader.LoadVector(names.mlp_norm, ".weight", number, {dim});
+      layer.mlp = std::make_unique<MlpLayer>(description_, number, &loader);
+    }
+    if (!loader.status().ok()) return loader.status();
+    layers_.push_back(std::move(layer));
+  }
+  head_ = std::make_unique<OutputHead>(description_, embedding_.get(), &loader, backend_->arena());
+  parameter_count_ = loader.parameter_count();
+  return loader.status();
+}
+
+memory::MemoryGeometry LoadedModel::Geometry(int32_t block_size) const {
+  return {.layout = {.block_size = block_size,
+                     .kv_heads = description_.attention.kv_heads,
+                     .head_dim = description_.attention.head_dim},
+          .attention_layers = description_.attention_layers(),
+          .state_bytes = state_layout_.slot_bytes()};
+}
+
+void LoadedModel::Submit(std::vector<StepChunk> chunks) {
+  chunks_ = std::move(chunks);
+  result_ = StepResult();
+  result_.chunks.resize(chunks_.size());
+  thread_.Start([this] { RunStep(); });
+}
+
+StepResult LoadedModel::Await() {
+  thread_.Wait();
+  chunks_.clear();
+  return std::move(result_);
+}
+
+void LoadedModel::RunStep() {
+  StepBatch batch = MakeBatch(chunks_);
+  if (batch.rows > 0) {
+    RunLayers(&batch);
+    KeepHiddenStates(batch);
+  }
+  RunOutputs(batch);
+  backend_->Synchronize();
+  CollectSpans(batch);
+}
+
+void LoadedModel::Normalize(const Vector& weight, int64_t rows) {
+  backend_->RmsNorm({.x = residual_.data(),
+                     .weight = weight.data(),
+                     .out = normed_.data(),
+                     .rows = rows,
+                     .dim = description_.d_model,
+                     .x_stride = description_.d_model,
+                     .eps = description_.norm_eps});
+}
+
+void LoadedModel::RunLayers(StepBatch* batch) {
+  const size_t bytes = batch->rows * description_.d_model * backend_->activation_bytes();
+  void* residual = residual_.Ensure(bytes);
+  void* normed = normed_.Ensure(bytes);
+  const memory::PageLayout layout = batch->chunks[0]->memory->geometry().layout;
+  backend_->Embed({.ids = batch->ids,
+                   .table = embedding_.get(),
+                   .multiplier = description_.multipliers.embedding,
+                   .out = residual});
+  for (size_t i = 0; i < layers_.size(); ++i) {
+    const Layer& layer = layers_[i];
+    const size_t conv = state_layout_.conv(static_cast<int32_t>(i));
+    Normalize(*layer.mixer_norm, batch->rows);
+    if (layer.mamba2 != nullptr) {
+      layer.mamba2->Run(backend_, batch, conv, state_layout_.ssm(static_cast<int32_t>(i)), normed,
+                        residual, &mamba2_buffers_);
+    } else {
+      layer.attention->Run(backend_, batch, layout, conv, normed, residual, &attention_buffers_,
+                           &result_.retrieval);
+    }
+    if (layer.mlp == nullptr) continue;
+    Normalize(*layer.mlp_norm, batch->rows);
+    layer.mlp->Run(backend_, batch->rows, normed, residual, &mlp_buffers_);
+  }
+}
+
+// The next token can be drawn from these later, without computing anything anew.
+void LoadedModel::KeepHiddenStates(const StepBatch& batch) {
+  const size_t element = backend_->activation_bytes();
+  std::vector<const void*> from;
+  std::vector<void*> to;
+  for (size_t i = 0; i < batch.chunks.size(); ++i) {
+    const int64_t last =
+        batch.row_begin[i] + static_cast<int64_t>(batch.chunks[i]->tokens.size()) - 1;
+    from.push_back(Offset(residual_.data(), last * description_.d_model, element));
+    to.push_back(static_cast<std::byte*>(batch.chunks[i]->memory->next_state()) +
+                 state_layout_.hidden());
+  }
+  backend_->CopyRows({.from = from, .to = to, .row_bytes = description_.d_model * element});
+  backend_->Synchronize();
+}
+
+void LoadedModel::RunOutputs(const StepBatch& batch) {
+  const size_t element = backend_->activation_bytes();
+  std::vector<OutputHead::Row> samples, scores;
+  size_t next = 0;  // among the batch's chunks: those with tokens, in the same order
+  for (size_t i = 0; i < chunks_.size(); ++i) {
+    const StepChunk& chunk = chunks_[i];
+    const int64_t rows = static_cast<int64_t>(chunk.tokens.size());
+    const int64_t row_begin = rows > 0 ? batch.row_begin[next++] : 0;
+    const auto hidden = [&](int64_t row) -> const void* {
+      if (rows > 0) {
+        return Offset(residual_.data(), (row_begin + row) * description_.d_model, element);
+      }
+      return static_cast<const std::byte*>(chunk.memory->state()) + state_layout_.hidden();
+    };
+    ChunkResult& result = result_.chunks[i];
+    if (chunk.output == ChunkOutput::kSample) {
+      samples.push_back({.hidden = hidden(rows - 1), .chunk = &chunk, .out = &result.sampled});
+    } else if (chunk.output == ChunkOutput::kScore) {
+      CHECK_EQ(static_cast<int64_t>(chunk.targets.size()), std::max<int64_t>(1, rows));
+      const bool open_end = chunk.targets.back() < 0;
+      result.scored.resize(chunk.targets.size() - (open_end ? 1 : 0));
+      for (size_t r = 0; r < result.scored.size(); ++r) {
+        scores.push_back({.hidden = hidden(static_cast<int64_t>(r)),
+                          .chunk = &chunk,
+                          .target = chunk.targets[r],
+                          .out = &result.scored[r]});
+      }
+    }
+  }
+  head_->Run(backend_, samples, ChunkOutput::kSample);
+  head_->Run(backend_, scores, ChunkOutput::kScore);
+}
+
+void LoadedModel::CollectSpans(const StepBatch& batch) {
+  int32_t retrieving = 0;
+  for (const LayerDescription& layer : description_.layers) retrieving += layer.retrieves ? 1 : 0;
+  std::vector<std::vector<SpanUse>> spans(batch.chunks.size());
+  const bool wanted = std::any_of(batch.chunks.begin(), batch.chunks.end(),
+                                  [](const StepChunk* chunk) { return chunk->want_span; });
+  if (!wanted) return;
+  for (const Layer& layer : layers_) {
+    if (layer.attention == nullptr) continue;
+    layer.attention->CollectSpans(backend_, description_.attention.kv_heads, retrieving, &spans);
+  }
+  for (size_t i = 0; i < batch.chunks.size(); ++i) {
+    if (!batch.chunks[i]->want_span) continue;
+    std::vector<SpanUse>& uses = spans[i];
+    std::stable_sort(uses.begin(), uses.end(),
+                     [](const SpanUse& a, const SpanUse& b) { return a.block < b.block; });
+    std::vector<SpanUse>& merged = result_.chunks[batch.chunks[i] - chunks_.data()].span;
+    for (const SpanUse& use : uses) {
+      if (merged.empty() || merged.back().block != use.block) {
+        merged.push_back(use);
+      } else {
+        merged.back().mass += use.mass;
+      }
+    }
+  }
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<HybridModel>> HybridModel::Load(const std::filesystem::path& folder,
+                                                               Backend* backend) {
+  absl::StatusOr<ModelDescription> description = ParseModelConfig(folder);
+  if (!description.ok()) return description.status();
+  absl::StatusOr<std::unique_ptr<WeightFolder>> weights = WeightFolder::Open(folder);
+  if (!weights.ok()) return weights.status();
+  auto model =
+      std::make_unique<LoadedModel>(*std::move(description), (*weights)->ContentHash(), backend);
+  if (absl::Status status = model->LoadWeights(**weights); !status.ok()) return status;
+  return model;
+}
+
+}  // namespace eidetic

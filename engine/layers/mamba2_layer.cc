@@ -1,0 +1,86 @@
+#include "engine/layers/mamba2_layer.h"
+
+namespace eidetic {
+namespace {
+
+const float* DataOrNull(const std::unique_ptr<Vector>& vector) {
+  return vector == nullptr ? nullptr : vector->data();
+}
+
+}  // namespace
+
+Mamba2Layer::Mamba2Layer(const ModelDescription& description, int32_t layer, WeightLoader* loader)
+    : description_(description) {
+  const Mamba2Description& m = description.mamba2;
+  const TensorNames& names = description.names;
+  in_proj_ = loader->LoadMatrix(names.in_proj, layer, m.in_proj_rows(), description.d_model);
+  out_proj_ = loader->LoadMatrix(names.out_proj, layer, description.d_model, m.d_inner());
+  if (m.proj_bias) {
+    in_proj_bias_ = loader->LoadVector(names.in_proj, ".bias", layer, {m.in_proj_rows()});
+    out_proj_bias_ = loader->LoadVector(names.out_proj, ".bias", layer, {description.d_model});
+  }
+  conv_weight_ =
+      loader->LoadVector(names.conv, ".weight", layer, {m.conv_channels(), m.conv_width});
+  if (m.conv_bias) conv_bias_ = loader->LoadVector(names.conv, ".bias", layer, {m.conv_channels()});
+  dt_bias_ = loader->LoadVector(names.dt_bias, "", layer, {m.heads});
+  a_log_ = loader->LoadVector(names.a_log, "", layer, {m.heads});
+  d_ = loader->LoadVector(names.d, "", layer, {m.heads});
+  gated_norm_ = loader->LoadVector(names.gated_norm, ".weight", layer, {m.d_inner()});
+}
+
+void Mamba2Layer::Run(Backend* backend, StepBatch* batch, size_t conv_offset, size_t ssm_offset,
+                      const void* x, void* residual, Mamba2Buffers* buffers) const {
+  const Mamba2Description& m = description_.mamba2;
+  const size_t element = backend->activation_bytes();
+  const int64_t rows = batch->rows;
+  void* projected = buffers->projected.Ensure(rows * m.in_proj_rows() * element);
+  void* convolved = buffers->convolved.Ensure(rows * m.conv_channels() * element);
+  void* scanned = buffers->scanned.Ensure(rows * m.d_inner() * element);
+
+  backend->MatMul({.x = x,
+                   .w = in_proj_.get(),
+                   .bias = DataOrNull(in_proj_bias_),
+                   .out = projected,
+                   .rows = rows});
+  backend->CausalConv1d({.x = Offset(projected, m.d_inner(), element),
+                         .weight = conv_weight_->data(),
+                         .bias = DataOrNull(conv_bias_),
+                         .out = convolved,
+                         .channels = m.conv_channels(),
+                         .width = m.conv_width,
+                         .x_stride = m.in_proj_rows(),
+                         .silu = true,
+                         .sequences = StateSpans(batch, conv_offset)});
+  backend->SelectiveScan({.xbc = convolved,
+                          .dt = Offset(projected, m.d_inner() + m.conv_channels(), element),
+                          .dt_stride = m.in_proj_rows(),
+                          .a_log = a_log_->data(),
+                          .dt_bias = dt_bias_->data(),
+                          .d = d_->data(),
+                          .dt_min = m.dt_min,
+                          .dt_max = m.dt_max,
+                          .heads = m.heads,
+                          .head_dim = m.head_dim,
+                          .groups = m.groups,
+                          .d_state = m.d_state,
+                          .out = scanned,
+                          .sequences = StateSpans(batch, ssm_offset)});
+  backend->RmsNorm({.x = scanned,
+                    .gate = projected,
+                    .weight = gated_norm_->data(),
+                    .out = scanned,
+                    .rows = rows,
+                    .dim = m.d_inner(),
+                    .x_stride = m.d_inner(),
+                    .gate_stride = m.in_proj_rows(),
+                    .eps = description_.norm_eps});
+  backend->MatMul({.x = scanned,
+                   .w = out_proj_.get(),
+                   .bias = DataOrNull(out_proj_bias_),
+                   .out = residual,
+                   .rows = rows,
+                   .multiplier = description_.multipliers.residual,
+                   .accumulate = true});
+}
+
+}  // namespace eidetic

@@ -1,0 +1,38 @@
+// The SwiGLU feed-forward layer (Shazeer, 2020).
+//
+// Thread safety: none. Ownership: owns weights; borrows backend and description.
+// Preconditions: none.
+#ifndef EIDETIC_ENGINE_LAYERS_MLP_LAYER_H_
+#define EIDETIC_ENGINE_LAYERS_MLP_LAYER_H_
+
+#include <memory>
+
+#include "engine/layers/step_batch.h"
+#include "engine/layers/weight_loader.h"
+#include "engine/model/model_description.h"
+
+namespace eidetic {
+
+// Working memory that all MLP layers share.
+struct MlpBuffers {
+  explicit MlpBuffers(memory::Arena* arena) : gate_up(arena), hidden(arena) {}
+  Buffer gate_up;  // [T, 2 * mlp_dim]
+  Buffer hidden;   // [T, mlp_dim]
+};
+
+class MlpLayer {
+ public:
+  MlpLayer(const ModelDescription& description, int32_t layer, WeightLoader* loader);
+
+  // residual += mlp(x). x and residual are [rows, d_model].
+  void Run(Backend* backend, int64_t rows, const void* x, void* residual,
+           MlpBuffers* buffers) const;
+
+ private:
+  const ModelDescription& description_;
+  std::unique_ptr<Matrix> gate_up_, down_;
+};
+
+}  // namespace eidetic
+
+#endif  // EIDETIC_ENGINE_LAYERS_MLP_LAYER_H_

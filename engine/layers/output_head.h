@@ -1,0 +1,51 @@
+// Hidden states to tokens: final norm, vocabulary projection, sampling and scoring.
+//
+// Thread safety: none. Ownership: owns its weights (with tied embeddings it borrows the
+//   table) and working memory; borrows backend and description.
+// Preconditions: every chunk's hidden state stands in its slot or in the batch's rows.
+#ifndef EIDETIC_ENGINE_LAYERS_OUTPUT_HEAD_H_
+#define EIDETIC_ENGINE_LAYERS_OUTPUT_HEAD_H_
+
+#include <memory>
+#include <vector>
+
+#include "engine/layers/step_batch.h"
+#include "engine/layers/weight_loader.h"
+#include "engine/model/model_description.h"
+
+namespace eidetic {
+
+// Rows whose logits are in memory at once: bounds the working memory of scoring
+// (at a vocabulary of 128k, 128 rows of float32 are 64 MiB).
+inline constexpr int64_t kMaxLogitRows = 128;
+
+class OutputHead {
+ public:
+  // `table`: the embedding, used as the projection when the two are tied.
+  OutputHead(const ModelDescription& description, const Matrix* table, WeightLoader* loader,
+             memory::Arena* arena);
+
+  // One row of logits that somebody wants.
+  struct Row {
+    const void* hidden = nullptr;  // [d_model], before the final norm
+    const StepChunk* chunk = nullptr;
+    memory::TokenId target = -1;  // kScore
+    SampledToken* out = nullptr;
+  };
+  // Fills every row's `out`. All rows of one call are sampled or all are scored.
+  void Run(Backend* backend, std::span<const Row> rows, ChunkOutput output);
+
+ private:
+  void RunTile(Backend* backend, std::span<const Row> rows, ChunkOutput output);
+
+  const ModelDescription& description_;
+  std::unique_ptr<Vector> final_norm_;
+  std::unique_ptr<Matrix> lm_head_;  // null with tied embeddings
+  const Matrix* projection_;
+  Buffer gathered_;  // [rows, d_model]
+  Buffer logits_;    // [rows, vocab]
+};
+
+}  // namespace eidetic
+
+#endif  // EIDETIC_ENGINE_LAYERS_OUTPUT_HEAD_H_

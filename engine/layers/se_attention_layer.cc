@@ -1,0 +1,166 @@
+#include "engine/layers/se_attention_layer.h"
+
+#include <algorithm>
+
+#include "memory/session_memory.h"
+
+namespace eidetic {
+
+SeAttentionLayer::SeAttentionLayer(const ModelDescription& description, int32_t layer,
+                                   int32_t index, WeightLoader* loader, memory::Arena* arena)
+    : description_(description),
+      index_(index),
+      retrieves_(description.layers[layer].retrieves),
+      blocks_(arena),
+      mass_(arena) {
+  const AttentionDescription& a = description.attention;
+  const TensorNames& names = description.names;
+  const int64_t q_rows = int64_t{a.q_heads} * a.head_dim;
+  const int64_t kv_rows = int64_t{a.kv_heads} * a.head_dim;
+  qkv_ = loader->LoadStacked({{names.q, q_rows}, {names.k, kv_rows}, {names.v, kv_rows}}, layer,
+                             description.d_model);
+  o_ = loader->LoadMatrix(names.o, layer, description.d_model, q_rows);
+  if (a.bias) {
+    qkv_bias_ =
+        loader->LoadStackedBias({{names.q, q_rows}, {names.k, kv_rows}, {names.v, kv_rows}}, layer);
+    o_bias_ = loader->LoadVector(names.o, ".bias", layer, {description.d_model});
+  }
+  if (a.conv_width > 0) {
+    conv_weight_ =
+        loader->LoadVector(names.qkv_conv, ".weight", layer, {q_rows + 2 * kv_rows, a.conv_width});
+  }
+}
+
+void SeAttentionLayer::Plan(const StepBatch& batch, const memory::PageLayout& layout) {
+  trace_ = AttentionTrace();
+  for (size_t i = 0; i < batch.chunks.size(); ++i) {
+    const StepChunk& chunk = *batch.chunks[i];
+    const SpanPlan plan =
+        PlanSpan(chunk.settings, layout.block_size, retrieves_, chunk.begin, chunk.kind);
+    const memory::SummaryKind summary = chunk.memory->summary();
+    const int32_t request = static_cast<int32_t>(i);
+    trace_.chunks.push_back(
+        {.row_begin = batch.row_begin[i],
+         .row_count = static_cast<int64_t>(chunk.tokens.size()),
+         .begin = chunk.begin,
+         .pages = chunk.memory->pages(index_),
+         .tiles = summary == memory::SummaryKind::kNone ? nullptr : chunk.memory->tiles(index_),
+         .summary = summary});
+    trace_.attentions.push_back({.chunk = request,
+                                 .sink_blocks = plan.sink_blocks,
+                                 .span_row = -1,
+                                 .span_count = plan.span_count,
+                                 .window_begin = plan.window_begin,
+                                 .remap = plan.remap});
+    if (plan.span_count > 0) {
+      trace_.attentions.back().span_row = static_cast<int32_t>(trace_.retrievals.size());
+      trace_.retrievals.push_back({.chunk = request,
+                                   .first = plan.first,
+                                   .last = plan.last,
+                                   .rule = chunk.settings.rule,
+                                   .span_blocks = plan.span_count,
+                                   .first_candidates = chunk.settings.first_candidates,
+                                   .candidate_budget = chunk.settings.candidate_budget});
+      trace_.max_span = std::max(trace_.max_span, plan.span_count);
+    }
+    trace_.plans.push_back(plan);
+  }
+}
+
+void SeAttentionLayer::Retrieve(Backend* backend, const memory::PageLayout& layout, const void* q,
+                                int64_t q_stride, RetrievalStats* stats) {
+  if (trace_.retrievals.empty()) return;
+  const size_t row = static_cast<size_t>(layout.kv_heads) * trace_.max_span;
+  void* blocks = blocks_.Ensure(trace_.retrievals.size() * row * sizeof(int32_t));
+  float* mass = static_cast<float*>(mass_.Ensure(trace_.retrievals.size() * row * sizeof(float)));
+  for (SpanAttentionRequest& request : trace_.attentions) {
+    if (request.span_row >= 0) request.mass = mass + request.span_row * row;
+  }
+  backend->RetrieveSpan({.q = q,
+                         .q_stride = q_stride,
+                         .q_heads = description_.attention.q_heads,
+                         .layout = layout,
+                         .chunks = trace_.chunks,
+                         .requests = trace_.retrievals,
+                         .blocks = static_cast<int32_t*>(blocks),
+                         .max_span = trace_.max_span,
+                         .stats = stats});
+}
+
+void SeAttentionLayer::Run(Backend* backend, StepBatch* batch, const memory::PageLayout& layout,
+                           size_t conv_offset, const void* x, void* residual,
+                           AttentionBuffers* buffers, RetrievalStats* stats) {
+  const AttentionDescription& a = description_.attention;
+  const size_t element = backend->activation_bytes();
+  const int64_t q_dim = int64_t{a.q_heads} * a.head_dim;
+  const int64_t kv_dim = int64_t{a.kv_heads} * a.head_dim;
+  const int64_t stride = q_dim + 2 * kv_dim;
+  void* qkv = buffers->projected.Ensure(batch->rows * stride * element);
+  backend->MatMul({.x = x,
+                   .w = qkv_.get(),
+                   .bias = qkv_bias_ == nullptr ? nullptr : qkv_bias_->data(),
+                   .out = qkv,
+                   .rows = batch->rows});
+  if (conv_weight_ != nullptr) {
+    void* convolved = buffers->convolved.Ensure(batch->rows * stride * element);
+    backend->CausalConv1d({.x = qkv,
+                           .weight = conv_weight_->data(),
+                           .out = convolved,
+                           .channels = stride,
+                           .width = a.conv_width,
+                           .x_stride = stride,
+                           .silu = false,
+                           .sequences = StateSpans(batch, conv_offset)});
+    qkv = convolved;
+  }
+  Plan(*batch, layout);
+  backend->AppendKv({.k = Offset(qkv, q_dim, element),
+                     .v = Offset(qkv, q_dim + kv_dim, element),
+                     .kv_stride = stride,
+                     .layout = layout,
+                     .chunks = trace_.chunks});
+  Retrieve(backend, layout, qkv, stride, stats);
+  void* attended = buffers->attended.Ensure(batch->rows * q_dim * element);
+  backend->SpanAttention({.q = qkv,
+                          .q_stride = stride,
+                          .q_heads = a.q_heads,
+                          .layout = layout,
+                          .rotary_dim = a.rotary_dim,
+                          .rope_theta = a.rope_theta,
+                          .scale = a.scale,
+                          .chunks = trace_.chunks,
+                          .requests = trace_.attentions,
+                          .blocks = static_cast<const int32_t*>(blocks_.data()),
+                          .max_span = trace_.max_span,
+                          .out = attended});
+  backend->MatMul({.x = attended,
+                   .w = o_.get(),
+                   .bias = o_bias_ == nullptr ? nullptr : o_bias_->data(),
+                   .out = residual,
+                   .rows = batch->rows,
+                   .multiplier = description_.multipliers.residual,
+                   .accumulate = true});
+}
+
+void SeAttentionLayer::CollectSpans(Backend* backend, int32_t kv_heads, int32_t retrieving_layers,
+                                    std::vector<std::vector<SpanUse>>* spans) const {
+  if (trace_.retrievals.empty()) return;
+  const size_t row = static_cast<size_t>(kv_heads) * trace_.max_span;
+  std::vector<int32_t> blocks(trace_.retrievals.size() * row);
+  std::vector<float> mass(blocks.size());
+  backend->CopyToHost(blocks.data(), blocks_.data(), blocks.size() * sizeof(int32_t));
+  backend->CopyToHost(mass.data(), mass_.data(), mass.size() * sizeof(float));
+  const double share = 1.0 / (static_cast<double>(retrieving_layers) * kv_heads);
+  for (size_t r = 0; r < trace_.retrievals.size(); ++r) {
+    std::vector<SpanUse>& uses = (*spans)[trace_.retrievals[r].chunk];
+    const int32_t count = trace_.retrievals[r].span_blocks;
+    for (int32_t g = 0; g < kv_heads; ++g) {
+      // The mass rows are [kv_heads, span_count], the block rows [kv_heads, max_span].
+      const int32_t* chosen = blocks.data() + r * row + static_cast<size_t>(g) * trace_.max_span;
+      const float* received = mass.data() + r * row + static_cast<size_t>(g) * count;
+      for (int32_t i = 0; i < count; ++i) uses.push_back({chosen[i], received[i] * share});
+    }
+  }
+}
+
+}  // namespace eidetic

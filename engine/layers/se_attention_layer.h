@@ -1,0 +1,74 @@
+// Span-Expanded Attention: grouped-query attention over sinks, expansion span, window.
+//
+// Thread safety: none. Ownership: owns weights and working memory; borrows the backend
+//   and the description. Preconditions: the batch's memories are working(), with pages
+//   reserved for every row.
+// Source: Span-Expanded Attention, arXiv 2412.13328; which tokens: span_plan.h.
+#ifndef EIDETIC_ENGINE_LAYERS_SE_ATTENTION_LAYER_H_
+#define EIDETIC_ENGINE_LAYERS_SE_ATTENTION_LAYER_H_
+
+#include <deque>
+#include <memory>
+#include <vector>
+
+#include "engine/layers/span_plan.h"
+#include "engine/layers/step_batch.h"
+#include "engine/layers/weight_loader.h"
+#include "engine/model/model_description.h"
+#include "memory/page_layout.h"
+
+namespace eidetic {
+
+// Working memory that all attention layers share.
+struct AttentionBuffers {
+  explicit AttentionBuffers(memory::Arena* arena)
+      : projected(arena), convolved(arena), attended(arena) {}
+  Buffer projected;  // [T, (q_heads + 2 kv_heads) * head_dim]
+  Buffer convolved;  // the same, when there is a convolution
+  Buffer attended;   // [T, q_heads * head_dim]
+};
+
+// What one attention layer did in a step: plans, and where the backend left the choice.
+struct AttentionTrace {
+  std::vector<AttentionChunk> chunks;            // [chunks]
+  std::vector<SpanPlan> plans;                   // [chunks]
+  std::vector<RetrievalRequest> retrievals;      // those with a span
+  std::vector<SpanAttentionRequest> attentions;  // [chunks]
+  int32_t max_span = 0;
+};
+
+class SeAttentionLayer {
+ public:
+  // `index`: which of the model's attention layers this is (the row of the page tables).
+  SeAttentionLayer(const ModelDescription& description, int32_t layer, int32_t index,
+                   WeightLoader* loader, memory::Arena* arena);
+
+  // residual += attention(x); appends keys and values to the pages. x and residual
+  // are [T, d_model]; a convolution's state lies at `conv_offset` of the slots.
+  void Run(Backend* backend, StepBatch* batch, const memory::PageLayout& layout, size_t conv_offset,
+           const void* x, void* residual, AttentionBuffers* buffers, RetrievalStats* stats);
+
+  // After the step: adds each chunk's retrieved blocks, with their mass divided by
+  // `retrieving_layers` and the KV heads, to (*span)[i] for the batch's i-th chunk.
+  void CollectSpans(Backend* backend, int32_t kv_heads, int32_t retrieving_layers,
+                    std::vector<std::vector<SpanUse>>* spans) const;
+
+ private:
+  void Plan(const StepBatch& batch, const memory::PageLayout& layout);
+  void Retrieve(Backend* backend, const memory::PageLayout& layout, const void* q, int64_t q_stride,
+                RetrievalStats* stats);
+
+  const ModelDescription& description_;
+  const int32_t index_;
+  const bool retrieves_;
+  std::unique_ptr<Matrix> qkv_, o_;
+  std::unique_ptr<Vector> qkv_bias_, o_bias_;  // null unless attention has biases
+  std::unique_ptr<Vector> conv_weight_;        // null unless attention has a convolution
+  Buffer blocks_;                              // int32 [retrievals, kv_heads, max_span]
+  Buffer mass_;                                // float [retrievals, kv_heads, max_span]
+  AttentionTrace trace_;                       // of the step under way
+};
+
+}  // namespace eidetic
+
+#endif  // EIDETIC_ENGINE_LAYERS_SE_ATTENTION_LAYER_H_

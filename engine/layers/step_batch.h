@@ -1,0 +1,64 @@
+// The ragged batch of one step, as the layers see it, and their working memory.
+//
+// Thread safety: none. Ownership: Buffer owns its bytes and borrows the arena, which
+//   must outlive it. Preconditions: CHECKed.
+#ifndef EIDETIC_ENGINE_LAYERS_STEP_BATCH_H_
+#define EIDETIC_ENGINE_LAYERS_STEP_BATCH_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <span>
+#include <vector>
+
+#include "engine/backend/backend.h"
+#include "engine/layers/hybrid_model.h"
+
+namespace eidetic {
+
+// Working memory that grows and is used again from step to step.
+class Buffer {
+ public:
+  explicit Buffer(memory::Arena* arena) : arena_(arena) {}
+  ~Buffer();
+  Buffer(const Buffer&) = delete;
+  Buffer& operator=(const Buffer&) = delete;
+
+  // At least `bytes`; what stood there before is lost when it grows. CHECKs that the
+  // arena has room: the limits on a step's rows bound it.
+  void* Ensure(size_t bytes);
+  void* data() const { return data_; }
+
+ private:
+  memory::Arena* arena_;
+  void* data_ = nullptr;
+  size_t bytes_ = 0;
+};
+
+// Chunks that have tokens, laid end to end. Chunks of 2, 3 and 4 tokens begin at
+// rows 0, 2 and 5, and `rows` is 9.
+//
+// Operations may run after their call returns, so whatever host memory they are given
+// is kept here until the step has ended; a deque, so that nothing moves.
+struct StepBatch {
+  int64_t rows = 0;
+  std::vector<memory::TokenId> ids;      // [rows]
+  std::vector<const StepChunk*> chunks;  // those with tokens
+  std::vector<int64_t> row_begin;        // [chunks]
+
+  std::deque<std::vector<StateSpan>> state_spans;
+};
+
+StepBatch MakeBatch(std::span<const StepChunk> chunks);
+
+// The state spans of one part of the slots, at byte `offset`; kept in `batch`.
+std::span<const StateSpan> StateSpans(StepBatch* batch, size_t offset);
+
+// `base` advanced by `elements` activations.
+inline void* Offset(void* base, int64_t elements, size_t activation_bytes) {
+  return static_cast<std::byte*>(base) + elements * static_cast<int64_t>(activation_bytes);
+}
+
+}  // namespace eidetic
+
+#endif  // EIDETIC_ENGINE_LAYERS_STEP_BATCH_H_

@@ -1,0 +1,102 @@
+#include "engine/scheduler/append_sequence.h"
+
+#include <utility>
+
+#include "engine/scheduler/session_chunk.h"
+
+namespace eidetic {
+namespace {
+
+absl::Status StreamEnded() { return absl::CancelledError("the append stream has ended"); }
+
+class Stream : public AppendStream {
+ public:
+  Stream(std::shared_ptr<Mailbox> mailbox, std::weak_ptr<AppendSequence> sequence)
+      : mailbox_(std::move(mailbox)), sequence_(std::move(sequence)) {}
+
+  ~Stream() override {
+    mailbox_->Post([sequence = sequence_](absl::Status alive) {
+      if (!alive.ok()) return;
+      if (auto held = sequence.lock()) held->Cancel(StreamEnded());
+    });
+  }
+
+  void Append(std::vector<memory::TokenId> tokens,
+              std::optional<memory::Position> expected_position,
+              std::function<void(absl::StatusOr<memory::Position>)> done) override {
+    mailbox_->Post([sequence = sequence_, tokens = std::move(tokens), expected_position,
+                    done = std::move(done)](absl::Status alive) {
+      if (!alive.ok()) return done(alive);
+      auto held = sequence.lock();
+      done(held ? held->Append(tokens, expected_position) : StreamEnded());
+    });
+  }
+
+  void Drain(std::function<void(absl::Status)> done) override {
+    mailbox_->Post([sequence = sequence_, done = std::move(done)](absl::Status alive) mutable {
+      if (!alive.ok()) return done(alive);
+      auto held = sequence.lock();
+      held ? held->Drain(std::move(done)) : done(StreamEnded());
+    });
+  }
+
+ private:
+  std::shared_ptr<Mailbox> mailbox_;
+  // Weak: a stream may outlive the engine, and the sequence holds its memory.
+  std::weak_ptr<AppendSequence> sequence_;
+};
+
+}  // namespace
+
+AppendSequence::AppendSequence(const EngineContext* context, std::shared_ptr<Session> session,
+                               SessionWork work, Progress progress)
+    : context_(context),
+      session_(std::move(session)),
+      work_(std::move(work)),
+      progress_(std::move(progress)) {}
+
+absl::StatusOr<memory::Position> AppendSequence::Append(
+    std::span<const memory::TokenId> tokens, std::optional<memory::Position> expected_position) {
+  if (!work_) return StreamEnded();
+  absl::Status status = CheckPosition(*session_, expected_position);
+  const memory::Position end = session_->position() + static_cast<memory::Position>(tokens.size());
+  if (status.ok()) status = session_->memory->Reserve(end);
+  if (!status.ok()) return status;
+  session_->log.Append(tokens);
+  session_->update_time = context_->now();
+  return session_->position();
+}
+
+void AppendSequence::Drain(std::function<void(absl::Status)> done) {
+  if (!work_) return done(StreamEnded());
+  if (computed()) return done(absl::OkStatus());
+  drains_.push_back(std::move(done));
+}
+
+Sequence::State AppendSequence::Look() {
+  if (!work_) return State::kEnded;
+  return computed() ? State::kWaiting : State::kReady;
+}
+
+StepChunk AppendSequence::NextChunk() {
+  return SessionChunk(*session_, context_->limits.query_chunk_tokens);
+}
+
+void AppendSequence::Apply(const StepChunk&, ChunkResult) {
+  progress_(session_->position(), session_->computed());
+  if (!computed()) return;
+  for (const auto& done : std::exchange(drains_, {})) done(absl::OkStatus());
+}
+
+void AppendSequence::Cancel(const absl::Status& why) {
+  work_.reset();
+  session_.reset();
+  for (const auto& done : std::exchange(drains_, {})) done(why);
+}
+
+std::shared_ptr<AppendStream> MakeAppendStream(std::shared_ptr<Mailbox> mailbox,
+                                               std::weak_ptr<AppendSequence> sequence) {
+  return std::make_shared<Stream>(std::move(mailbox), std::move(sequence));
+}
+
+}  // namespace eidetic

@@ -1,0 +1,121 @@
+#include "engine/scheduler/generation_record.h"
+
+#include <glog/logging.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace eidetic {
+namespace {
+
+bool IsEnd(const GenerationEvent& event) {
+  return std::holds_alternative<GenerationFinish>(event) ||
+         std::holds_alternative<absl::Status>(event);
+}
+
+}  // namespace
+
+GenerationRecord::GenerationRecord(std::function<void()> on_reader_change)
+    : on_reader_change_(std::move(on_reader_change)) {}
+
+bool GenerationRecord::EndedLocked() const { return !events_.empty() && IsEnd(events_.back()); }
+
+void GenerationRecord::Publish(GenerationEvent event) {
+  std::vector<std::function<void()>> notifications;
+  {
+    absl::MutexLock lock(&mutex_);
+    CHECK(!EndedLocked()) << "published after the end";
+    CHECK_EQ(std::holds_alternative<GenerationStart>(event), events_.empty());
+    events_.push_back(std::move(event));
+    for (GenerationReader* reader : readers_) {
+      if (reader->notify_ && reader->HasNextLocked()) {
+        notifications.push_back(std::exchange(reader->notify_, nullptr));
+      }
+    }
+  }
+  for (const auto& notify : notifications) notify();
+}
+
+std::unique_ptr<GenerationReader> GenerationRecord::Attach(int64_t after) {
+  std::unique_ptr<GenerationReader> reader(new GenerationReader(shared_from_this(), after));
+  absl::MutexLock lock(&mutex_);
+  readers_.push_back(reader.get());
+  return reader;
+}
+
+bool GenerationRecord::ended() const {
+  absl::MutexLock lock(&mutex_);
+  return EndedLocked();
+}
+
+bool GenerationRecord::finished() const {
+  absl::MutexLock lock(&mutex_);
+  return EndedLocked() && std::holds_alternative<GenerationFinish>(events_.back());
+}
+
+int64_t GenerationRecord::tokens() const {
+  absl::MutexLock lock(&mutex_);
+  const int64_t others = (events_.empty() ? 0 : 1) + (EndedLocked() ? 1 : 0);
+  return static_cast<int64_t>(events_.size()) - others;
+}
+
+int32_t GenerationRecord::readers() const {
+  absl::MutexLock lock(&mutex_);
+  return static_cast<int32_t>(readers_.size());
+}
+
+int64_t GenerationRecord::slowest_lag() const {
+  absl::MutexLock lock(&mutex_);
+  size_t lag = 0;
+  for (const GenerationReader* reader : readers_) {
+    lag = std::max(lag, events_.size() - reader->cursor_);
+  }
+  return static_cast<int64_t>(lag);
+}
+
+GenerationReader::GenerationReader(std::shared_ptr<GenerationRecord> record, int64_t after)
+    : record_(std::move(record)), after_(after) {}
+
+GenerationReader::~GenerationReader() {
+  {
+    absl::MutexLock lock(&record_->mutex_);
+    std::erase(record_->readers_, this);
+  }
+  record_->on_reader_change_();
+}
+
+bool GenerationReader::HasNextLocked() {
+  const std::vector<GenerationEvent>& events = record_->events_;
+  for (; cursor_ < events.size(); ++cursor_) {
+    const TokenEvent* token = std::get_if<TokenEvent>(&events[cursor_]);
+    if (token == nullptr || token->sequence_number > after_) return true;
+  }
+  return false;
+}
+
+std::optional<GenerationEvent> GenerationReader::TryNext() {
+  std::optional<GenerationEvent> event;
+  bool caught_up = false;
+  {
+    absl::MutexLock lock(&record_->mutex_);
+    if (!HasNextLocked()) return std::nullopt;
+    event = record_->events_[cursor_++];
+    caught_up = cursor_ == record_->events_.size();
+  }
+  if (caught_up) record_->on_reader_change_();
+  return event;
+}
+
+void GenerationReader::NotifyWhenReady(std::function<void()> notify) {
+  {
+    absl::MutexLock lock(&record_->mutex_);
+    CHECK(!notify_) << "a notification is outstanding already";
+    if (!HasNextLocked()) {
+      notify_ = std::move(notify);
+      return;
+    }
+  }
+  notify();
+}
+
+}  // namespace eidetic

@@ -1,0 +1,115 @@
+#include "engine/scheduler/generation_sequence.h"
+
+#include <glog/logging.h>
+
+#include <limits>
+#include <utility>
+
+#include "engine/scheduler/passages.h"
+#include "engine/scheduler/session_chunk.h"
+
+namespace eidetic {
+namespace {
+
+// What sampling gives when every logit is NaN.
+bool IsBroken(const SampledToken& sampled) {
+  return sampled.token == 0 && !(sampled.logprob > -std::numeric_limits<float>::infinity());
+}
+
+}  // namespace
+
+GenerationSequence::GenerationSequence(const EngineContext* context,
+                                       std::shared_ptr<Session> session, SessionWork work,
+                                       std::shared_ptr<Request> request, bool token_blocks)
+    : context_(context),
+      session_(std::move(session)),
+      work_(std::move(work)),
+      request_(std::move(request)),
+      token_blocks_(token_blocks),
+      last_token_(context->now()) {
+  request_->running = true;
+  request_->last_used = last_token_;
+}
+
+Sequence::State GenerationSequence::Look() {
+  if (!work_) return State::kEnded;
+  const GenerationRecord& record = *request_->record;
+  if (record.readers() == 0) {
+    Interrupt();
+    return State::kEnded;
+  }
+  return record.slowest_lag() > context_->limits.max_reader_lag_events ? State::kPaused
+                                                                       : State::kReady;
+}
+
+StepChunk GenerationSequence::NextChunk() {
+  StepChunk chunk = SessionChunk(*session_, context_->limits.query_chunk_tokens);
+  if (EndOf(chunk) < session_->position()) return chunk;
+  chunk.output = ChunkOutput::kSample;
+  chunk.sample = request_->generation->Row(session_->position());
+  chunk.want_span = session_->settings.policy == memory::AttentionPolicy::kSeAttn;
+  return chunk;
+}
+
+void GenerationSequence::Apply(const StepChunk& chunk, ChunkResult result) {
+  if (chunk.output != ChunkOutput::kSample) return;
+  if (IsBroken(result.sampled)) {
+    LOG(ERROR) << "no logit is a number at position " << session_->position() << " of "
+               << session_->name.ToString();
+    End(
+        absl::InternalError("the model's output is not a number; fork or recreate the session, "
+                            "and report the model's files as broken"));
+    return;
+  }
+  Generation& generation = *request_->generation;
+  // Without tokens nothing was retrieved anew: nothing is known of this token's span.
+  if (chunk.want_span && !chunk.tokens.empty()) generation.mass().Add(result.span, 1);
+  Generation::Taken taken = generation.Take(std::move(result.sampled), session_->position());
+  if (token_blocks_) {
+    for (const SpanUse& use : result.span) taken.event.blocks.push_back(use.block);
+  }
+  session_->log.AppendGenerated(taken.event.token.token);
+  session_->update_time = context_->now();
+  ObserveToken();
+  request_->record->Publish(std::move(taken.event));
+  if (!taken.finish) return;
+  taken.finish->passages =
+      MakePassages(generation.mass().Mean(), context_->limits.block_tokens, session_->log.tokens(),
+                   *context_->tokenizer, kMaxAnswerPassages);
+  End(*std::move(taken.finish));
+}
+
+void GenerationSequence::ObserveToken() {
+  const absl::Time now = context_->now();
+  const double seconds = absl::ToDoubleSeconds(now - last_token_);
+  first_token_ ? context_->observer->OnFirstToken(seconds)
+               : context_->observer->OnInterToken(seconds);
+  first_token_ = false;
+  last_token_ = now;
+}
+
+void GenerationSequence::Release() {
+  work_.reset();
+  request_->running = false;
+  request_->last_used = context_->now();
+}
+
+void GenerationSequence::Interrupt() {
+  Release();
+  request_->stopped_at = session_->position();
+  if (session_->name.session.empty()) request_->log = std::move(session_->log);
+  session_.reset();
+}
+
+void GenerationSequence::End(GenerationEvent last) {
+  Release();
+  session_.reset();
+  request_->generation.reset();
+  request_->record->Publish(std::move(last));
+}
+
+void GenerationSequence::Cancel(const absl::Status& why) {
+  if (work_) End(why);
+}
+
+}  // namespace eidetic

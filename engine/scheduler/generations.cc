@@ -1,0 +1,167 @@
+#include "engine/scheduler/generations.h"
+
+#include <random>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "engine/scheduler/generation_sequence.h"
+
+namespace eidetic {
+namespace {
+
+uint64_t DrawSeed() {
+  std::random_device device;
+  return uint64_t{device()} << 32 | device();
+}
+
+}  // namespace
+
+std::shared_ptr<Request> Generations::Known(const GenerateSpec& spec,
+                                            const Session* session) const {
+  if (spec.request_id.empty()) return nullptr;
+  if (session != nullptr) return session->requests.Find(spec.request_id);
+  const auto book = tenants_.find(spec.tenant);
+  return book == tenants_.end() ? nullptr : book->second.Find(spec.request_id);
+}
+
+absl::StatusOr<Generations::Reader> Generations::Generate(const GenerateSpec& spec) {
+  std::shared_ptr<Session> session;
+  if (spec.session) {
+    absl::StatusOr<std::shared_ptr<Session>> found = sessions_->Find(*spec.session);
+    if (!found.ok()) return found.status();
+    session = *std::move(found);
+  }
+  if (std::shared_ptr<Request> request = Known(spec, session.get())) {
+    return Again(spec, std::move(session), std::move(request));
+  }
+  return Begin(spec, std::move(session));
+}
+
+absl::StatusOr<Generations::Reader> Generations::Again(const GenerateSpec& spec,
+                                                       std::shared_ptr<Session> session,
+                                                       std::shared_ptr<Request> request) {
+  if (request->fingerprint != spec.fingerprint) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("request_id: '", spec.request_id,
+                     "' came before with another body; use a new one for a new request"));
+  }
+  const int64_t told = request->record->tokens();
+  if (spec.resume_from < 0 || spec.resume_from > told) {
+    return absl::InvalidArgumentError(absl::StrCat("resume_from: is ", spec.resume_from, "; of '",
+                                                   spec.request_id, "' ", told,
+                                                   " tokens were told so far"));
+  }
+  if (request->running || request->record->ended()) {
+    return Reader(request->record->Attach(spec.resume_from));
+  }
+  return TakeUp(spec, std::move(session), std::move(request));
+}
+
+absl::StatusOr<Generations::Reader> Generations::TakeUp(const GenerateSpec& spec,
+                                                        std::shared_ptr<Session> session,
+                                                        std::shared_ptr<Request> request) {
+  if (session != nullptr && session->position() != request->stopped_at) {
+    request->generation.reset();
+    request->record->Publish(absl::AbortedError(absl::StrCat(
+        "request_id: '", spec.request_id, "' stopped at position ", request->stopped_at,
+        " and the session has moved on to ", session->position(), "; send a new request")));
+    return Reader(request->record->Attach(spec.resume_from));
+  }
+  if (absl::Status room = loop_->CheckRoom(); !room.ok()) return room;
+  if (session == nullptr) {
+    absl::StatusOr<std::shared_ptr<Session>> made = sessions_->MakeEmpty(spec.settings);
+    if (!made.ok()) return made.status();
+    session = *std::move(made);
+    session->log = *request->log;
+  }
+  absl::StatusOr<SessionWork> work =
+      SessionWork::Begin(session, session->position() + request->generation->tokens_left());
+  if (!work.ok()) return work.status();
+  request->log.reset();
+  Reader reader = request->record->Attach(spec.resume_from);
+  loop_->Add(std::make_shared<GenerationSequence>(context_, std::move(session), *std::move(work),
+                                                  std::move(request), spec.token_blocks));
+  return reader;
+}
+
+absl::Status Generations::CheckBegin(const GenerateSpec& spec, const Session* session) const {
+  if (spec.resume_from != 0) {
+    return spec.request_id.empty()
+               ? absl::InvalidArgumentError("resume_from: needs the request_id to resume")
+               : absl::NotFoundError(absl::StrCat("resume_from: request_id '", spec.request_id,
+                                                  "' is not known (any more); set resume_from "
+                                                  "to 0 to begin anew"));
+  }
+  if (spec.max_tokens < 1 || spec.max_tokens > context_->limits.max_generated_tokens) {
+    return absl::InvalidArgumentError(absl::StrCat("max_tokens: is ", spec.max_tokens,
+                                                   "; it must be from 1 to ",
+                                                   context_->limits.max_generated_tokens));
+  }
+  if (session != nullptr) {
+    absl::Status writable = CheckWritable(*session, spec.expected_position);
+    if (!writable.ok()) return writable;
+  }
+  if (spec.prompt.empty() && (session == nullptr || session->position() == 0)) {
+    return absl::InvalidArgumentError(
+        "prompt: is empty, and there is no past to continue; give a prompt");
+  }
+  return loop_->CheckRoom();
+}
+
+std::shared_ptr<Request> Generations::NewRequest(const GenerateSpec& spec) const {
+  GenerationSettings settings{.sampling = spec.sampling,
+                              .max_tokens = spec.max_tokens,
+                              .stop_strings = spec.stop_strings,
+                              .stop_tokens = spec.stop_tokens};
+  settings.sampling.seed = spec.seed ? *spec.seed : DrawSeed();
+  if (!spec.ignore_end_tokens) {
+    settings.stop_tokens.insert(settings.stop_tokens.end(), end_tokens_.begin(), end_tokens_.end());
+  }
+  auto request = std::make_shared<Request>();
+  request->fingerprint = spec.fingerprint;
+  request->record = std::make_shared<GenerationRecord>(on_reader_change_);
+  request->running = true;
+  request->generation =
+      std::make_unique<Generation>(context_->tokenizer, std::move(settings), spec.prompt);
+  return request;
+}
+
+absl::StatusOr<Generations::Reader> Generations::Begin(const GenerateSpec& spec,
+                                                       std::shared_ptr<Session> session) {
+  if (absl::Status status = CheckBegin(spec, session.get()); !status.ok()) return status;
+  const bool throw_away = session == nullptr;
+  if (throw_away) {
+    absl::StatusOr<std::shared_ptr<Session>> made = sessions_->MakeEmpty(spec.settings);
+    if (!made.ok()) return made.status();
+    session = *std::move(made);
+  }
+  const memory::Position prompt_end =
+      session->position() + static_cast<memory::Position>(spec.prompt.size());
+  absl::StatusOr<SessionWork> work = SessionWork::Begin(session, prompt_end + spec.max_tokens);
+  if (!work.ok()) return work.status();
+  std::shared_ptr<Request> request = NewRequest(spec);
+  if (!spec.request_id.empty()) {
+    RequestBook& book = throw_away ? tenants_[spec.tenant] : session->requests;
+    absl::Status added =
+        book.Add(spec.request_id, request, context_->limits.max_requests_per_session);
+    if (!added.ok()) return added;
+  }
+  session->log.Append(spec.prompt);
+  session->update_time = context_->now();
+  request->record->Publish(
+      GenerationStart{.seed = request->generation->Row(prompt_end).params->seed,
+                      .position = prompt_end,
+                      .prompt_tokens = static_cast<int32_t>(spec.prompt.size())});
+  Reader reader = request->record->Attach(0);
+  loop_->Add(std::make_shared<GenerationSequence>(context_, std::move(session), *std::move(work),
+                                                  std::move(request), spec.token_blocks));
+  return reader;
+}
+
+void Generations::Expire() {
+  const absl::Time before = context_->now() - context_->limits.request_retention;
+  for (auto& [tenant, book] : tenants_) book.Expire(before);
+  std::erase_if(tenants_, [](const auto& entry) { return entry.second.empty(); });
+}
+
+}  // namespace eidetic

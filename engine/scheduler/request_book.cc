@@ -1,0 +1,42 @@
+#include "engine/scheduler/request_book.h"
+
+#include <glog/logging.h>
+
+#include <tuple>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+
+namespace eidetic {
+
+std::shared_ptr<Request> RequestBook::Find(const std::string& id) const {
+  const auto found = requests_.find(id);
+  return found == requests_.end() ? nullptr : found->second;
+}
+
+absl::Status RequestBook::Add(const std::string& id, std::shared_ptr<Request> request,
+                              int32_t limit) {
+  if (requests_.size() >= static_cast<size_t>(limit)) {
+    auto oldest = requests_.end();
+    const auto rank = [](const Request& r) { return std::tuple(!r.record->ended(), r.last_used); };
+    for (auto it = requests_.begin(); it != requests_.end(); ++it) {
+      if (it->second->running) continue;
+      if (oldest == requests_.end() || rank(*it->second) < rank(*oldest->second)) oldest = it;
+    }
+    if (oldest == requests_.end()) {
+      return absl::ResourceExhaustedError(absl::StrCat(
+          "request_id: ", limit, " requests with an id are running; wait for one to finish"));
+    }
+    requests_.erase(oldest);
+  }
+  CHECK(requests_.emplace(id, std::move(request)).second);
+  return absl::OkStatus();
+}
+
+void RequestBook::Expire(absl::Time before) {
+  std::erase_if(requests_, [&](const auto& entry) {
+    return !entry.second->running && entry.second->last_used < before;
+  });
+}
+
+}  // namespace eidetic

@@ -1,0 +1,53 @@
+// The generations of one session (or of one tenant without a session) that may be
+// asked for again by their request id.
+//
+// Thread safety: none; the engine's loop owns it. Ownership: shares its requests
+//   with the work that runs for them. Preconditions: as stated.
+#ifndef EIDETIC_ENGINE_SCHEDULER_REQUEST_BOOK_H_
+#define EIDETIC_ENGINE_SCHEDULER_REQUEST_BOOK_H_
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "engine/scheduler/generation.h"
+#include "engine/scheduler/generation_record.h"
+#include "memory/token_log.h"
+
+namespace eidetic {
+
+// One generation: what was told, and what is needed to go on.
+struct Request {
+  std::string fingerprint;  // of its body
+  std::shared_ptr<GenerationRecord> record;
+  std::unique_ptr<Generation> generation;  // null once the record has ended
+  bool running = false;
+  absl::Time last_used;  // when work for it last began or stopped
+
+  // Interrupted: every reader left before the end.
+  memory::Position stopped_at = 0;
+  // The log of its throw-away session, from which the memory can be computed again.
+  std::optional<memory::TokenLog> log;
+};
+
+class RequestBook {
+ public:
+  // Null: unknown.
+  std::shared_ptr<Request> Find(const std::string& id) const;
+  // Makes room by forgetting the one that has rested longest, ended ones first.
+  // RESOURCE_EXHAUSTED when all of `limit` are running. Precondition: `id` is unknown.
+  absl::Status Add(const std::string& id, std::shared_ptr<Request> request, int32_t limit);
+  // Forgets what has rested since before `before`.
+  void Expire(absl::Time before);
+  bool empty() const { return requests_.empty(); }
+
+ private:
+  std::map<std::string, std::shared_ptr<Request>> requests_;
+};
+
+}  // namespace eidetic
+
+#endif  // EIDETIC_ENGINE_SCHEDULER_REQUEST_BOOK_H_

@@ -1,0 +1,123 @@
+#include "engine/scheduler/step_loop.h"
+
+#include <glog/logging.h>
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "engine/scheduler/session_chunk.h"
+
+namespace eidetic {
+
+StepLoop::StepLoop(const EngineContext* context, HybridModel* model, Mailbox* mailbox,
+                   std::function<void()> on_turn)
+    : context_(context), model_(model), mailbox_(mailbox), on_turn_(std::move(on_turn)) {}
+
+absl::Status StepLoop::CheckRoom() const {
+  if (seats_.size() < static_cast<size_t>(context_->limits.max_sequences)) return absl::OkStatus();
+  return absl::ResourceExhaustedError(
+      absl::StrCat("sequences: all ", context_->limits.max_sequences,
+                   " are taken by running requests; retry later, or raise the server's limit"));
+}
+
+void StepLoop::Add(std::shared_ptr<Sequence> sequence) {
+  seats_.push_back({.sequence = std::move(sequence), .arrival = arrivals_++, .last_step = steps_});
+}
+
+void StepLoop::Run() {
+  bool idle = false;
+  for (;;) {
+    std::vector<Mailbox::Command> commands =
+        mailbox_->Take(idle ? kIdleTurn : absl::ZeroDuration());
+    if (mailbox_->closed()) return CancelAll(std::move(commands));
+    for (Mailbox::Command& command : commands) command(absl::OkStatus());
+    commands.clear();
+    idle = !Step();
+    on_turn_();
+  }
+}
+
+void StepLoop::CancelAll(std::vector<Mailbox::Command> commands) {
+  for (Mailbox::Command& command : commands) command(Mailbox::Closed());
+  for (Mailbox::Command& command : mailbox_->Take(absl::ZeroDuration())) {
+    command(Mailbox::Closed());
+  }
+  for (const Seat& seat : seats_) seat.sequence->Cancel(Mailbox::Closed());
+  seats_.clear();
+}
+
+bool StepLoop::Step() {
+  std::vector<Seat*> seats;
+  std::vector<StepChunk> chunks;
+  std::vector<PlanCandidate> candidates;
+  LookAtAll();
+  Collect(&seats, &chunks, &candidates);
+
+  std::vector<Seat*> chosen;
+  std::vector<StepChunk> batch;
+  for (int32_t i : Plan(candidates, context_->limits.plan)) {
+    chosen.push_back(seats[i]);
+    batch.push_back(chunks[i]);
+  }
+  if (batch.empty()) return false;
+  RunBatch(chosen, batch);
+  // Before the next command: who was told of an end may ask for the place at once.
+  LookAtAll();
+  return true;
+}
+
+void StepLoop::LookAtAll() {
+  for (Seat& seat : seats_) seat.state = seat.sequence->Look();
+  std::erase_if(seats_, [](const Seat& seat) { return seat.state == Sequence::State::kEnded; });
+}
+
+void StepLoop::Collect(std::vector<Seat*>* seats, std::vector<StepChunk>* chunks,
+                       std::vector<PlanCandidate>* candidates) {
+  running_ = queued_ = 0;
+  const absl::Time now = context_->now();
+  for (Seat& seat : seats_) {
+    if (seat.state == Sequence::State::kWaiting) continue;
+    ++(seat.started ? running_ : queued_);
+    if (seat.ready_since == absl::InfinitePast()) seat.ready_since = now;
+    StepChunk chunk = seat.sequence->NextChunk();
+    candidates->push_back(
+        {.chunk_tokens = static_cast<int64_t>(chunk.tokens.size()),
+         .decoding = chunk.output == ChunkOutput::kSample && chunk.tokens.size() <= 1,
+         .paused = seat.state == Sequence::State::kPaused,
+         .last_step = seat.last_step,
+         .arrival = seat.arrival});
+    chunks->push_back(std::move(chunk));
+    seats->push_back(&seat);
+  }
+}
+
+void StepLoop::RunBatch(const std::vector<Seat*>& seats, const std::vector<StepChunk>& batch) {
+  ++steps_;
+  const absl::Time begin = context_->now();
+  for (Seat* seat : seats) {
+    seat->last_step = steps_;
+    if (std::exchange(seat->started, true)) continue;
+    context_->observer->OnQueued(absl::ToDoubleSeconds(begin - seat->ready_since));
+  }
+  model_->Submit(batch);
+  StepResult result = model_->Await();
+  CHECK_EQ(result.chunks.size(), batch.size());
+  Observe(batch, absl::ToDoubleSeconds(context_->now() - begin), result.retrieval);
+  for (size_t i = 0; i < batch.size(); ++i) {
+    if (!batch[i].tokens.empty()) batch[i].memory->Publish(EndOf(batch[i]));
+    seats[i]->sequence->Apply(batch[i], std::move(result.chunks[i]));
+  }
+}
+
+void StepLoop::Observe(const std::vector<StepChunk>& batch, double seconds,
+                       const RetrievalStats& retrieval) {
+  EngineObserver::Step step{
+      .seconds = seconds, .sequences = static_cast<int64_t>(batch.size()), .retrieval = retrieval};
+  for (const StepChunk& chunk : batch) {
+    const bool decode = chunk.kind == memory::TokenKind::kGenerated;
+    (decode ? step.decode_tokens : step.prefill_tokens) += chunk.tokens.size();
+  }
+  context_->observer->OnStep(step);
+}
+
+}  // namespace eidetic

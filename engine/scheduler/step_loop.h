@@ -1,0 +1,78 @@
+// The loop that steps the model.
+//
+// What: between steps it runs what was posted; then it plans, submits, awaits, and
+//   hands each sequence its result.
+// Thread safety: Run on one thread; everything else on that thread too, from a
+//   command. Ownership: owns the sequences; borrows the rest, which outlives it.
+// Preconditions: none.
+#ifndef EIDETIC_ENGINE_SCHEDULER_STEP_LOOP_H_
+#define EIDETIC_ENGINE_SCHEDULER_STEP_LOOP_H_
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "engine/layers/hybrid_model.h"
+#include "engine/scheduler/mailbox.h"
+#include "engine/scheduler/plan.h"
+#include "engine/scheduler/sequence.h"
+
+namespace eidetic {
+
+class StepLoop {
+ public:
+  // Without work the loop turns this often, so that its heartbeat shows it alive.
+  static constexpr absl::Duration kIdleTurn = absl::Milliseconds(100);
+
+  // `on_turn` is called at the end of each turn.
+  StepLoop(const EngineContext* context, HybridModel* model, Mailbox* mailbox,
+           std::function<void()> on_turn);
+
+  // Until the mailbox closes; then cancels every command and sequence.
+  void Run();
+
+  // RESOURCE_EXHAUSTED when max_sequences are there.
+  absl::Status CheckRoom() const;
+  void Add(std::shared_ptr<Sequence> sequence);
+
+  int64_t running() const { return running_; }
+  int64_t queued() const { return queued_; }
+
+ private:
+  struct Seat {
+    std::shared_ptr<Sequence> sequence;
+    Sequence::State state = Sequence::State::kWaiting;
+    int64_t arrival = 0;
+    int64_t last_step = 0;  // see PlanCandidate
+    absl::Time ready_since = absl::InfinitePast();
+    bool started = false;
+  };
+
+  // One step, if anything is ready; whether there was one.
+  bool Step();
+  // Asks every sequence for its state; those that have ended leave.
+  void LookAtAll();
+  // The ready sequences' next chunks, and what Plan is to know of them.
+  void Collect(std::vector<Seat*>* seats, std::vector<StepChunk>* chunks,
+               std::vector<PlanCandidate>* candidates);
+  void RunBatch(const std::vector<Seat*>& seats, const std::vector<StepChunk>& batch);
+  void Observe(const std::vector<StepChunk>& batch, double seconds,
+               const RetrievalStats& retrieval);
+  void CancelAll(std::vector<Mailbox::Command> commands);
+
+  const EngineContext* context_;
+  HybridModel* model_;
+  Mailbox* mailbox_;
+  std::function<void()> on_turn_;
+  std::vector<Seat> seats_;
+  int64_t steps_ = 0;
+  int64_t arrivals_ = 0;
+  int64_t running_ = 0, queued_ = 0;
+};
+
+}  // namespace eidetic
+
+#endif  // EIDETIC_ENGINE_SCHEDULER_STEP_LOOP_H_

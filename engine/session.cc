@@ -1,0 +1,49 @@
+#include "engine/session.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+
+namespace eidetic {
+
+memory::SummaryKind IndexFor(const memory::SpanSettings& settings) {
+  return settings.policy == memory::AttentionPolicy::kSeAttn ? memory::SummaryFor(settings.rule)
+                                                             : memory::SummaryKind::kNone;
+}
+
+absl::Status CheckPosition(const Session& session, std::optional<memory::Position> expected) {
+  if (!expected || *expected == session.position()) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat("expected_position: is ", *expected, ", but the session stands at ",
+                   session.position(), "; read the session and retry from its position"));
+}
+
+absl::Status CheckWritable(const Session& session, std::optional<memory::Position> expected) {
+  if (session.busy) {
+    return absl::AbortedError(absl::StrCat("session: ", session.name.ToString(),
+                                           " has a writer; retry when it has finished"));
+  }
+  return CheckPosition(session, expected);
+}
+
+absl::StatusOr<SessionWork> SessionWork::Begin(std::shared_ptr<Session> session,
+                                               memory::Position end) {
+  if (absl::Status status = CheckWritable(*session, std::nullopt); !status.ok()) return status;
+  absl::Status status = session->memory->Reserve(end);
+  if (status.ok()) status = session->memory->BeginWork();
+  if (!status.ok()) {
+    session->memory->Trim(session->position());
+    return status;
+  }
+  session->busy = true;
+  return SessionWork(std::move(session));
+}
+
+SessionWork::~SessionWork() {
+  if (session_ == nullptr) return;
+  session_->memory->Trim(session_->position());
+  session_->memory->EndWork();
+  session_->busy = false;
+}
+
+}  // namespace eidetic

@@ -1,0 +1,63 @@
+// One conversation: a token log, and what the model remembers of it.
+//
+// Thread safety: none; the engine's loop owns it. Ownership: owns log and memory.
+// Preconditions: one SessionWork at a time writes to it.
+// Invariant: computed() <= log.size(). The log is what was acknowledged; the rest
+//   of it is computed when next needed.
+#ifndef EIDETIC_ENGINE_SESSION_H_
+#define EIDETIC_ENGINE_SESSION_H_
+
+#include <memory>
+#include <optional>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "engine/scheduler/request_book.h"
+#include "engine/session_name.h"
+#include "memory/session_memory.h"
+#include "memory/span_settings.h"
+#include "memory/token_log.h"
+
+namespace eidetic {
+
+struct Session {
+  SessionName name;  // empty: a throw-away session, known to its work alone
+  memory::SpanSettings settings;
+  memory::TokenLog log;
+  std::unique_ptr<memory::SessionMemory> memory;
+  absl::Time create_time, update_time;
+  bool busy = false;  // a SessionWork holds it
+  RequestBook requests;
+
+  memory::Position position() const { return log.size(); }
+  memory::Position computed() const { return memory->published(); }
+};
+
+// The index that a session's policy reads: none unless it retrieves.
+memory::SummaryKind IndexFor(const memory::SpanSettings& settings);
+
+// FAILED_PRECONDITION unless `expected` is unset or the session's position.
+absl::Status CheckPosition(const Session& session, std::optional<memory::Position> expected);
+// ABORTED while a writer holds the session; else as CheckPosition.
+absl::Status CheckWritable(const Session& session, std::optional<memory::Position> expected);
+
+// The writer's hold on a session: room for its tokens and the second state slot.
+// Destroying it gives both back; the log keeps what it has.
+class SessionWork {
+ public:
+  // Room for positions [0, end). ABORTED, RESOURCE_EXHAUSTED: nothing has changed.
+  static absl::StatusOr<SessionWork> Begin(std::shared_ptr<Session> session, memory::Position end);
+  SessionWork(SessionWork&&) = default;
+  SessionWork& operator=(SessionWork&&) = delete;
+  ~SessionWork();
+
+ private:
+  explicit SessionWork(std::shared_ptr<Session> session) : session_(std::move(session)) {}
+
+  std::shared_ptr<Session> session_;  // null after a move
+};
+
+}  // namespace eidetic
+
+#endif  // EIDETIC_ENGINE_SESSION_H_

@@ -1,0 +1,171 @@
+#include "engine/session_table.h"
+
+#include <glog/logging.h>
+
+#include "absl/strings/str_cat.h"
+
+namespace eidetic {
+
+absl::StatusOr<std::shared_ptr<Session>> SessionTable::Find(const SessionName& name) const {
+  const auto found = sessions_.find(name);
+  if (found != sessions_.end()) return found->second;
+  return absl::NotFoundError(
+      absl::StrCat("session: there is no ", name.ToString(), "; create it first"));
+}
+
+absl::StatusOr<std::optional<SessionInfo>> SessionTable::MadeBefore(
+    const Creation& creation) const {
+  if (creation.request_id.empty()) return std::nullopt;
+  const auto made = made_.find({creation.name.tenant, creation.request_id});
+  if (made == made_.end()) return std::nullopt;
+  if (made->second.fingerprint != creation.fingerprint) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("request_id: '", creation.request_id,
+                     "' came before with another body; use a new one for a new request"));
+  }
+  absl::StatusOr<std::shared_ptr<Session>> session = Find(made->second.name);
+  if (!session.ok()) {
+    return absl::NotFoundError(absl::StrCat("request_id: the session that '", creation.request_id,
+                                            "' made was deleted; use a new one"));
+  }
+  return InfoOf(**session);
+}
+
+absl::Status SessionTable::CheckNew(const SessionName& name) const {
+  if (sessions_.contains(name)) {
+    return absl::AlreadyExistsError(
+        absl::StrCat("session_id: ", name.ToString(), " exists; choose another"));
+  }
+  if (sessions_.size() >= static_cast<size_t>(rules_.max_sessions)) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("sessions: all ", rules_.max_sessions,
+                     " are taken; delete some, or raise the server's limit of sessions"));
+  }
+  return absl::OkStatus();
+}
+
+SessionInfo SessionTable::Insert(const Creation& creation, std::shared_ptr<Session> session) {
+  session->name = creation.name;
+  const SessionInfo info = InfoOf(*session);
+  CHECK(sessions_.emplace(creation.name, std::move(session)).second);
+  if (creation.request_id.empty()) return info;
+  if (made_.size() >= kMaxRememberedCreations) {
+    made_.erase(made_order_.begin()->second);
+    made_order_.erase(made_order_.begin());
+  }
+  const CreationKey key(creation.name.tenant, creation.request_id);
+  made_[key] = {creation.name, creation.fingerprint, info.create_time};
+  made_order_.emplace(info.create_time, key);
+  return info;
+}
+
+absl::StatusOr<SessionInfo> SessionTable::Create(const Creation& creation,
+                                                 const memory::SpanSettings& settings) {
+  absl::StatusOr<std::optional<SessionInfo>> before = MadeBefore(creation);
+  if (!before.ok()) return before.status();
+  if (*before) return **before;
+  if (absl::Status status = CheckNew(creation.name); !status.ok()) return status;
+  absl::StatusOr<std::shared_ptr<Session>> session = MakeEmpty(settings);
+  if (!session.ok()) return session.status();
+  return Insert(creation, *std::move(session));
+}
+
+absl::StatusOr<SessionInfo> SessionTable::Fork(
+    const SessionName& parent_name, const Creation& creation,
+    const std::function<void(memory::SpanSettings*)>& edit,
+    std::optional<memory::Position> expected_position) {
+  absl::StatusOr<std::optional<SessionInfo>> before = MadeBefore(creation);
+  if (!before.ok()) return before.status();
+  if (*before) return **before;
+  absl::StatusOr<std::shared_ptr<Session>> parent = Find(parent_name);
+  if (!parent.ok()) return parent.status();
+  if (creation.name.tenant != parent_name.tenant) {
+    return absl::InvalidArgumentError("name: a fork stays with its session's tenant");
+  }
+  absl::Status status = CheckPosition(**parent, expected_position);
+  if (status.ok()) status = CheckNew(creation.name);
+  if (!status.ok()) return status;
+  memory::SpanSettings settings = (*parent)->settings;
+  edit(&settings);
+  absl::StatusOr<std::shared_ptr<Session>> child = Branch(**parent, settings);
+  if (!child.ok()) return child.status();
+  return Insert(creation, *std::move(child));
+}
+
+std::vector<SessionInfo> SessionTable::List(const std::string& tenant, const std::string& after,
+                                            int32_t limit) const {
+  std::vector<SessionInfo> infos;
+  for (auto it = sessions_.upper_bound(SessionName{tenant, after});
+       it != sessions_.end() && it->first.tenant == tenant; ++it) {
+    if (infos.size() >= static_cast<size_t>(limit)) break;
+    infos.push_back(InfoOf(*it->second));
+  }
+  return infos;
+}
+
+absl::Status SessionTable::Delete(const SessionName& name,
+                                  std::optional<memory::Position> expected_position) {
+  absl::StatusOr<std::shared_ptr<Session>> session = Find(name);
+  if (!session.ok()) return session.status();
+  absl::Status status = CheckWritable(**session, expected_position);
+  if (status.ok()) sessions_.erase(name);
+  return status;
+}
+
+absl::Status SessionTable::CheckSettings(const memory::SpanSettings& settings) const {
+  return memory::Validate(settings, rules_.block_tokens, rules_.query_chunk_tokens,
+                          rules_.trained_context);
+}
+
+std::shared_ptr<Session> SessionTable::Assemble(
+    const memory::SpanSettings& settings, std::unique_ptr<memory::SessionMemory> memory) const {
+  auto session = std::make_shared<Session>();
+  session->settings = settings;
+  session->memory = std::move(memory);
+  session->create_time = session->update_time = now_();
+  return session;
+}
+
+absl::StatusOr<std::shared_ptr<Session>> SessionTable::MakeEmpty(
+    const memory::SpanSettings& settings) const {
+  if (absl::Status status = CheckSettings(settings); !status.ok()) return status;
+  auto memory = memory::SessionMemory::Create(pool_, IndexFor(settings));
+  if (!memory.ok()) return memory.status();
+  return Assemble(settings, *std::move(memory));
+}
+
+absl::StatusOr<std::shared_ptr<Session>> SessionTable::Branch(
+    const Session& parent, const memory::SpanSettings& settings) const {
+  if (absl::Status status = CheckSettings(settings); !status.ok()) return status;
+  auto memory = parent.memory->Fork(IndexFor(settings));
+  if (!memory.ok()) return memory.status();
+  std::shared_ptr<Session> session = Assemble(settings, *std::move(memory));
+  session->log = parent.log;
+  return session;
+}
+
+SessionInfo SessionTable::InfoOf(const Session& session) const {
+  const memory::SessionMemory& memory = *session.memory;
+  const int64_t slots = memory.working() ? 2 : 1;
+  return {.name = session.name,
+          .settings = session.settings,
+          .create_time = session.create_time,
+          .update_time = session.update_time,
+          .position = session.position(),
+          .computed = session.computed(),
+          .busy = session.busy,
+          .memory_bytes = memory.page_count() * static_cast<int64_t>(pool_->pages().page_bytes()) +
+                          memory.tile_count() * static_cast<int64_t>(pool_->tiles().page_bytes()) +
+                          slots * static_cast<int64_t>(pool_->slots().slot_bytes())};
+}
+
+void SessionTable::Expire() {
+  const absl::Time before = now_() - rules_.request_retention;
+  while (!made_order_.empty() && made_order_.begin()->first < before) {
+    made_.erase(made_order_.begin()->second);
+    made_order_.erase(made_order_.begin());
+  }
+  for (auto& [name, session] : sessions_) session->requests.Expire(before);
+}
+
+}  // namespace eidetic

@@ -1,0 +1,95 @@
+// All sessions by name, and the sessions without one.
+//
+// What: create, find, list, delete, fork; creations may be repeated by request id.
+// Thread safety: none; the engine's loop owns it. Ownership: shares sessions with
+//   the work on them; borrows the pool, which must outlive every session.
+// Preconditions: none; requests are checked here.
+#ifndef EIDETIC_ENGINE_SESSION_TABLE_H_
+#define EIDETIC_ENGINE_SESSION_TABLE_H_
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "engine/engine.h"
+#include "engine/session.h"
+
+namespace eidetic {
+
+// Creations remembered at once; the oldest are forgotten first.
+inline constexpr size_t kMaxRememberedCreations = size_t{1} << 16;
+
+class SessionTable {
+ public:
+  struct Rules {
+    int32_t block_tokens = 0;
+    int32_t query_chunk_tokens = 0;
+    int32_t trained_context = 0;
+    int32_t max_sessions = 0;
+    absl::Duration request_retention;
+  };
+  SessionTable(memory::MemoryPool* pool, const Rules& rules, std::function<absl::Time()> now)
+      : pool_(pool), rules_(rules), now_(std::move(now)) {}
+
+  // What a client sends to make a session once, however often it asks.
+  struct Creation {
+    SessionName name;
+    std::string request_id;  // empty: not to be repeated
+    std::string fingerprint;
+  };
+  // As Engine::CreateSession, ForkSession, GetSession, ListSessions and DeleteSession say.
+  absl::StatusOr<SessionInfo> Create(const Creation& creation,
+                                     const memory::SpanSettings& settings);
+  absl::StatusOr<SessionInfo> Fork(const SessionName& parent, const Creation& creation,
+                                   const std::function<void(memory::SpanSettings*)>& edit,
+                                   std::optional<memory::Position> expected_position);
+  absl::StatusOr<std::shared_ptr<Session>> Find(const SessionName& name) const;
+  std::vector<SessionInfo> List(const std::string& tenant, const std::string& after,
+                                int32_t limit) const;
+  absl::Status Delete(const SessionName& name, std::optional<memory::Position> expected_position);
+
+  // Sessions without a name: empty, and with the past of `parent`.
+  absl::StatusOr<std::shared_ptr<Session>> MakeEmpty(const memory::SpanSettings& settings) const;
+  absl::StatusOr<std::shared_ptr<Session>> Branch(const Session& parent,
+                                                  const memory::SpanSettings& settings) const;
+
+  SessionInfo InfoOf(const Session& session) const;
+  // Forgets creations and generations that nobody may ask for any more.
+  void Expire();
+  size_t size() const { return sessions_.size(); }
+
+ private:
+  struct Made {
+    SessionName name;
+    std::string fingerprint;
+    absl::Time when;
+  };
+  using CreationKey = std::pair<std::string, std::string>;  // tenant, request id
+
+  // The session that `creation` made before; none when it is new.
+  absl::StatusOr<std::optional<SessionInfo>> MadeBefore(const Creation& creation) const;
+  absl::Status CheckNew(const SessionName& name) const;
+  absl::Status CheckSettings(const memory::SpanSettings& settings) const;
+  std::shared_ptr<Session> Assemble(const memory::SpanSettings& settings,
+                                    std::unique_ptr<memory::SessionMemory> memory) const;
+  SessionInfo Insert(const Creation& creation, std::shared_ptr<Session> session);
+
+  memory::MemoryPool* pool_;
+  Rules rules_;
+  std::function<absl::Time()> now_;
+  std::map<SessionName, std::shared_ptr<Session>> sessions_;
+  std::map<CreationKey, Made> made_;
+  // Keys of made_ by age.
+  std::multimap<absl::Time, CreationKey> made_order_;
+};
+
+}  // namespace eidetic
+
+#endif  // EIDETIC_ENGINE_SESSION_TABLE_H_

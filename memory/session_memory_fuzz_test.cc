@@ -1,0 +1,218 @@
+// Random lives of many sessions against a model of what each should remember.
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstring>
+#include <memory>
+#include <random>
+#include <set>
+#include <vector>
+
+#include "memory/host_arena.h"
+#include "memory/session_memory.h"
+#include "memory/span_retrieval.h"
+
+namespace eidetic::memory {
+namespace {
+
+constexpr PageLayout kLayout{.block_size = 16, .kv_heads = 2, .head_dim = 2};
+constexpr MemoryGeometry kGeometry{.layout = kLayout, .attention_layers = 2, .state_bytes = 64};
+constexpr MemoryLimits kLimits{.max_pages = 150, .max_state_slots = 12};
+constexpr size_t kFloatsPerToken = 2 * 2 * 2;  // keys and values, heads, channels
+
+// A session beside what it should hold: one tag per position, no two alike
+// unless a fork shares them.
+struct Tracked {
+  std::unique_ptr<SessionMemory> memory;
+  std::vector<float> tags;
+  float state = 0;
+};
+
+class Life {
+ public:
+  Life() : arena_(size_t{64} << 20), pool_(&arena_, kGeometry, kLimits) {}
+
+  void Step() {
+    const uint32_t action = random_() % 16;
+    if (sessions_.empty() || action == 0) {
+      Create();
+    } else if (action < 3) {
+      Fork(Any());
+    } else if (action < 5) {
+      sessions_.erase(sessions_.begin() + random_() % sessions_.size());
+    } else if (action < 7) {
+      Trim(Any());
+    } else if (action < 9) {
+      Abandon(Any());
+    } else {
+      Advance(Any());
+    }
+    CheckCounts();
+    if (!sessions_.empty()) CheckContents(Any());
+  }
+
+  void End() {
+    for (const Tracked& session : sessions_) CheckContents(session);
+    sessions_.clear();
+    CheckCounts();
+  }
+
+  int64_t refused = 0, forked = 0;
+
+ private:
+  Tracked& Any() { return sessions_[random_() % sessions_.size()]; }
+  SummaryKind AnyKind() { return static_cast<SummaryKind>(random_() % 4); }
+
+  void Create() {
+    auto created = SessionMemory::Create(&pool_, AnyKind());
+    if (!created.ok()) return Refused(created.status());
+    sessions_.push_back({.memory = std::move(*created), .tags = {}});
+  }
+
+  void Fork(Tracked& parent) {
+    auto child = parent.memory->Fork(random_() % 4 ? parent.memory->summary() : AnyKind());
+    if (!child.ok()) return Refused(child.status());
+    ++forked;
+    sessions_.push_back({std::move(*child), parent.tags, parent.state});
+  }
+
+  void Trim(Tracked& session) {
+    const Position end = session.memory->published() + random_() % 40;
+    session.memory->Trim(end);
+    ASSERT_LT(session.memory->reserved(), end + kLayout.block_size);
+  }
+
+  bool Reserve(Tracked& session, Position end) {
+    const Position before = session.memory->reserved();
+    if (absl::Status status = session.memory->Reserve(end); !status.ok()) {
+      EXPECT_EQ(session.memory->reserved(), before);
+      Refused(status);
+      return false;
+    }
+    for (int32_t layer = 0; layer < kGeometry.attention_layers; ++layer) {
+      for (Position b = before / 16; b < session.memory->reserved() / 16; ++b) {
+        const float* page = static_cast<const float*>(session.memory->pages(layer)[b]);
+        EXPECT_TRUE(std::all_of(page, page + 16 * kFloatsPerToken, [](float x) { return x == 0; }))
+            << "a fresh page holds foreign bytes";
+      }
+    }
+    return true;
+  }
+
+  // Writes positions [published, end) and the next state, as a step does.
+  void Write(Tracked& session, Position end, std::vector<float>& tags, float state) {
+    SessionMemory& memory = *session.memory;
+    for (Position p = memory.published(); p < end; ++p) tags.push_back(next_tag_++);
+    for (int32_t layer = 0; layer < kGeometry.attention_layers; ++layer) {
+      for (Position p = memory.published(); p < end; ++p) {
+        for (size_t i = 0; i < kFloatsPerToken; ++i) Cell(memory, layer, p, i) = tags[p] + layer;
+      }
+      if (memory.summary() == SummaryKind::kNone) continue;
+      for (Position b = memory.published() / 16; b < end / 16; ++b) {
+        SummarizeBlock(kLayout, memory.summary(), memory.pages(layer)[b], b,
+                       memory.tiles(layer)[b / kTileBlocks]);
+      }
+    }
+    float* next = static_cast<float*>(memory.next_state());
+    std::fill(next, next + kGeometry.state_bytes / sizeof(float), state);
+  }
+
+  void Advance(Tracked& session) {
+    const Position end = session.memory->published() + 1 + random_() % 120;
+    if (!Reserve(session, end)) return;
+    if (absl::Status status = session.memory->BeginWork(); !status.ok()) return Refused(status);
+    session.state = next_tag_++;
+    Write(session, end, session.tags, session.state);
+    session.memory->Publish(end);
+    session.memory->EndWork();
+  }
+
+  // A step that is computed and never published.
+  void Abandon(Tracked& session) {
+    const Position end = session.memory->published() + 1 + random_() % 60;
+    if (!Reserve(session, end)) return;
+    if (absl::Status status = session.memory->BeginWork(); !status.ok()) return Refused(status);
+    std::vector<float> tags = session.tags;
+    Write(session, end, tags, next_tag_++);
+    session.memory->EndWork();
+  }
+
+  // The i-th float of a token: the cells of its keys, then of its values.
+  static float& Cell(const SessionMemory& memory, int32_t layer, Position p, size_t i) {
+    void* page = memory.pages(layer)[p / 16];
+    const int32_t head = i / 2 % 2, d = i % 2, t = p % 16;
+    return i < kFloatsPerToken / 2 ? kLayout.Keys(page, head)[d * 16 + t]
+                                   : kLayout.Values(page, head)[t * 2 + d];
+  }
+
+  void CheckContents(const Tracked& session) {
+    const SessionMemory& memory = *session.memory;
+    ASSERT_EQ(memory.published(), static_cast<Position>(session.tags.size()));
+    const float* state = static_cast<const float*>(memory.state());
+    for (size_t i = 0; i < kGeometry.state_bytes / sizeof(float); ++i) {
+      ASSERT_EQ(state[i], session.state);
+    }
+    for (int32_t layer = 0; layer < kGeometry.attention_layers; ++layer) {
+      for (Position p = 0; p < memory.published(); ++p) {
+        for (size_t i = 0; i < kFloatsPerToken; ++i) {
+          ASSERT_EQ(Cell(memory, layer, p, i), session.tags[p] + layer);
+        }
+      }
+      CheckIndex(memory, layer);
+    }
+  }
+
+  void CheckIndex(const SessionMemory& memory, int32_t layer) {
+    const int32_t vectors = SummaryVectors(memory.summary());
+    std::vector<float> tile(kLayout.tile_bytes(2) / sizeof(float));
+    for (BlockIndex b = 0; vectors > 0 && b < memory.published() / 16; ++b) {
+      SummarizeBlock(kLayout, memory.summary(), memory.pages(layer)[b], b, tile.data());
+      const float* held = static_cast<const float*>(memory.tiles(layer)[b / kTileBlocks]);
+      const int64_t end = kLayout.SummaryOffset(kLayout.kv_heads, 0, vectors);
+      for (int64_t i = b % kTileBlocks; i < end; i += kTileBlocks) ASSERT_EQ(held[i], tile[i]);
+    }
+  }
+
+  // The stores hold what the sessions' tables name, and nothing else.
+  void CheckCounts() {
+    std::set<const void*> pages, tiles;
+    for (const Tracked& session : sessions_) {
+      for (int32_t layer = 0; layer < kGeometry.attention_layers; ++layer) {
+        void* const* page = session.memory->pages(layer);
+        void* const* tile = session.memory->tiles(layer);
+        pages.insert(page, page + session.memory->page_count() / 2);
+        tiles.insert(tile, tile + session.memory->tile_count() / 2);
+      }
+    }
+    ASSERT_EQ(pool_.pages().used_count(), static_cast<int32_t>(pages.size()));
+    ASSERT_EQ(pool_.tiles().used_count(), static_cast<int32_t>(tiles.size()));
+    ASSERT_EQ(pool_.slots().used_count(), static_cast<int32_t>(sessions_.size()));
+  }
+
+  void Refused(const absl::Status& status) {
+    ++refused;
+    EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted) << status;
+  }
+
+  std::mt19937 random_{17};
+  HostArena arena_;
+  MemoryPool pool_;
+  std::vector<Tracked> sessions_;
+  float next_tag_ = 1;
+};
+
+TEST(SessionMemoryFuzz, EverySessionRemembersItsOwnPastAlone) {
+  Life life;
+  for (int step = 0; step < 20000; ++step) {
+    life.Step();
+    ASSERT_FALSE(testing::Test::HasFailure()) << "step " << step;
+  }
+  life.End();
+  // The limits were met and forks were made, often enough to mean something.
+  EXPECT_GT(life.refused, 500);
+  EXPECT_GT(life.forked, 500);
+}
+
+}  // namespace
+}  // namespace eidetic::memory

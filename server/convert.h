@@ -1,0 +1,69 @@
+// Requests of the contract -> what the engine takes, checked completely.
+//
+// Thread safety: pure functions. Ownership: values out. Preconditions: none: requests are
+//   hostile. Errors are INVALID_ARGUMENT naming the field and the remedy unless told otherwise.
+#ifndef EIDETIC_SERVER_CONVERT_H_
+#define EIDETIC_SERVER_CONVERT_H_
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "eidetic/v1/generation_service.pb.h"
+#include "eidetic/v1/session_service.pb.h"
+#include "engine/engine.h"
+#include "server/field_check.h"
+#include "server/served_model.h"
+
+namespace eidetic {
+
+inline constexpr int32_t kDefaultMaxTokens = 256;
+inline constexpr int32_t kMaxLogprobs = 20;
+inline constexpr int32_t kMaxStopStrings = 16;
+inline constexpr int32_t kMaxStopStringBytes = 256;
+inline constexpr int32_t kMaxStopTokens = 64;
+inline constexpr int32_t kMaxLogitBias = 1024;
+inline constexpr int32_t kMaxRequestIdCharacters = 128;
+inline constexpr int32_t kDefaultPageSize = 50;
+inline constexpr int32_t kMaxPageSize = 1000;
+inline constexpr int32_t kDefaultSearchLimit = 8;
+inline constexpr int32_t kMaxSearchLimit = 64;
+
+// Also FAILED_PRECONDITION for messages to a model without a chat form.
+absl::StatusOr<GenerateSpec> ToGenerateSpec(const v1::GenerateRequest& request,
+                                            const ServedModel& served);
+
+struct ScoreSpec {
+  std::optional<SessionName> session;
+  memory::SpanSettings settings;  // without a session
+  std::vector<TokenId> tokens;
+  int32_t top_logprobs = 0;
+};
+absl::StatusOr<ScoreSpec> ToScoreSpec(const v1::ScoreRequest& request, const ServedModel& served);
+
+// "" stands for the one model that is served.
+absl::Status CheckModel(const std::string& model, const std::string& field,
+                        const ServedModel& served);
+absl::Status CheckRequestId(const std::string& request_id);
+
+// The name of a new session of `tenant`; an empty `session_id` draws one.
+absl::StatusOr<SessionName> NewSessionName(const std::string& tenant,
+                                           const std::string& session_id);
+
+// Of a request that has the optional field expected_position.
+template <typename Request>
+absl::StatusOr<std::optional<memory::Position>> ExpectedPosition(const Request& request) {
+  if (!request.has_expected_position()) return std::optional<memory::Position>();
+  if (request.expected_position() < 0) {
+    return InvalidField("expected_position", "is negative; give the position last told, or none");
+  }
+  return std::optional<memory::Position>(request.expected_position());
+}
+
+// Above the most it is the most (AIP-158); 0 is the default.
+absl::StatusOr<int32_t> PageSize(int32_t page_size);
+
+}  // namespace eidetic
+
+#endif  // EIDETIC_SERVER_CONVERT_H_

@@ -1,0 +1,23 @@
+// SHA-256, for fingerprints of requests and checksums of page tokens.
+//
+// Thread safety: pure functions. Ownership: none. Preconditions: none.
+#ifndef EIDETIC_SERVER_DIGEST_H_
+#define EIDETIC_SERVER_DIGEST_H_
+
+#include <google/protobuf/message.h>
+
+#include <string>
+#include <string_view>
+
+namespace eidetic {
+
+// 32 bytes.
+std::string Sha256(std::string_view bytes);
+
+// What a request asks for, in 32 bytes: its type and its fields, `request_id` and `resume_from`
+// left out where it has them. The same body gives the same fingerprint in every build.
+std::string Fingerprint(const google::protobuf::Message& request);
+
+}  // namespace eidetic
+
+#endif  // EIDETIC_SERVER_DIGEST_H_

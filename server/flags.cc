@@ -1,0 +1,164 @@
+#include "server/flags.h"
+
+#include <limits>
+
+#include "absl/flags/flag.h"
+#include "absl/strings/str_cat.h"
+#include "server/field_check.h"
+
+ABSL_FLAG(std::string, model, "",
+          "folder with config.json, tokenizer.json and *.safetensors; "
+          "empty: $EIDETIC_MODEL, then the demo model that comes with the server");
+ABSL_FLAG(std::string, model_name, "",
+          "the model is served as models/<this>; empty: the folder's name");
+ABSL_FLAG(std::string, address, eidetic::ServerOptions().address,
+          "host:port to serve gRPC on; port 0: the system chooses");
+ABSL_FLAG(std::string, metrics_address, "127.0.0.1:9464",
+          "host:port to serve /metrics on for Prometheus; empty: no metrics");
+ABSL_FLAG(std::string, port_file, "", "write the port in use to this file once RPCs are served");
+ABSL_FLAG(std::string, device, "auto", "what computes: auto or cpu");
+ABSL_FLAG(bool, enable_reflection, eidetic::ServerOptions().enable_reflection,
+          "serve grpc.reflection, so that tools can list the services");
+
+ABSL_FLAG(int32_t, threads, eidetic::CpuBackendOptions().threads,
+          "threads that compute; 0: one a core");
+ABSL_FLAG(int64_t, memory_bytes, eidetic::CpuBackendOptions().memory_bytes,
+          "memory for pages, index, state and activations, in bytes");
+ABSL_FLAG(int32_t, block_tokens, eidetic::EngineLimits().block_tokens,
+          "S: tokens in a block of memory; a multiple of 16, at most 256");
+ABSL_FLAG(int32_t, query_chunk_tokens, eidetic::EngineLimits().query_chunk_tokens,
+          "C: appended tokens that share one choice of span, at most");
+ABSL_FLAG(int32_t, max_pages, eidetic::EngineLimits().memory.max_pages,
+          "pages of keys and values, over all sessions and attention layers");
+ABSL_FLAG(int32_t, max_state_slots, eidetic::EngineLimits().memory.max_state_slots,
+          "recurrent states; a session needs one, and another while it works");
+ABSL_FLAG(int32_t, max_batch_sequences, eidetic::EngineLimits().plan.max_batch_sequences,
+          "sequences in one step");
+ABSL_FLAG(int32_t, max_batch_tokens, eidetic::EngineLimits().plan.max_batch_tokens,
+          "tokens in one step; at least query_chunk_tokens");
+ABSL_FLAG(int32_t, max_sessions, eidetic::EngineLimits().max_sessions, "sessions that may exist");
+ABSL_FLAG(int32_t, max_sequences, eidetic::EngineLimits().max_sequences,
+          "requests that may run or wait; more are answered RESOURCE_EXHAUSTED");
+ABSL_FLAG(int32_t, max_generated_tokens, eidetic::EngineLimits().max_generated_tokens,
+          "tokens that one request may generate");
+ABSL_FLAG(int32_t, max_score_tokens, eidetic::EngineLimits().max_score_tokens,
+          "tokens that one request may score");
+ABSL_FLAG(int32_t, max_reader_lag_events, eidetic::EngineLimits().max_reader_lag_events,
+          "a stream that is further behind pauses its sequence");
+ABSL_FLAG(int32_t, max_requests_per_session, eidetic::EngineLimits().max_requests_per_session,
+          "request ids that a session remembers");
+ABSL_FLAG(absl::Duration, request_retention, eidetic::EngineLimits().request_retention,
+          "how long a request id is remembered");
+
+ABSL_FLAG(int32_t, max_request_bytes, eidetic::ServerOptions().max_request_bytes,
+          "size of one request message; larger ones are refused unread");
+ABSL_FLAG(int32_t, max_streams_per_connection, eidetic::ServerOptions().max_streams_per_connection,
+          "RPCs that one connection may run at once");
+ABSL_FLAG(absl::Duration, keepalive_time, eidetic::ServerOptions().keepalive_time,
+          "silence on a connection before its client is pinged");
+ABSL_FLAG(absl::Duration, heartbeat_timeout, eidetic::ServerOptions().heartbeat_timeout,
+          "health is NOT_SERVING when the engine made no turn for so long");
+ABSL_FLAG(absl::Duration, shutdown_grace, eidetic::ServerOptions().shutdown_grace,
+          "after SIGTERM running RPCs get so long to end");
+
+namespace eidetic {
+namespace {
+
+// A flag's value into its place, if it is in its range.
+template <typename T>
+absl::Status Take(const absl::Flag<T>& flag, int64_t low, int64_t high, auto* to) {
+  const T value = absl::GetFlag(flag);
+  const absl::Status status =
+      CheckRange("--" + std::string(absl::GetFlagReflectionHandle(flag).Name()), value, low, high);
+  if (status.ok()) *to = value;
+  return status;
+}
+
+absl::Status Take(const absl::Flag<absl::Duration>& flag, absl::Duration low, absl::Duration* to) {
+  const absl::Duration value = absl::GetFlag(flag);
+  if (value < low || value > absl::Hours(24 * 365)) {
+    return InvalidField("--" + std::string(absl::GetFlagReflectionHandle(flag).Name()),
+                        absl::StrCat("is ", absl::FormatDuration(value), "; it must be from ",
+                                     absl::FormatDuration(low), " to a year"));
+  }
+  *to = value;
+  return absl::OkStatus();
+}
+
+absl::Status First(std::initializer_list<absl::Status> statuses) {
+  for (const absl::Status& status : statuses) {
+    if (!status.ok()) return status;
+  }
+  return absl::OkStatus();
+}
+
+constexpr int64_t kMany = std::numeric_limits<int32_t>::max();
+
+absl::Status TakeLimits(EngineLimits* to) {
+  absl::Status status = First({
+      Take(FLAGS_block_tokens, 16, 256, &to->block_tokens),
+      Take(FLAGS_query_chunk_tokens, 1, 1 << 20, &to->query_chunk_tokens),
+      Take(FLAGS_max_pages, 1, kMany, &to->memory.max_pages),
+      Take(FLAGS_max_state_slots, 2, kMany, &to->memory.max_state_slots),
+      Take(FLAGS_max_batch_sequences, 1, 1 << 16, &to->plan.max_batch_sequences),
+      Take(FLAGS_max_batch_tokens, 1, 1 << 20, &to->plan.max_batch_tokens),
+      Take(FLAGS_max_sessions, 1, kMany, &to->max_sessions),
+      Take(FLAGS_max_sequences, 1, 1 << 20, &to->max_sequences),
+      Take(FLAGS_max_generated_tokens, 1, kMany, &to->max_generated_tokens),
+      Take(FLAGS_max_score_tokens, 1, kMany, &to->max_score_tokens),
+      Take(FLAGS_max_reader_lag_events, 1, 1 << 20, &to->max_reader_lag_events),
+      Take(FLAGS_max_requests_per_session, 1, 1 << 20, &to->max_requests_per_session),
+      Take(FLAGS_request_retention, absl::ZeroDuration(), &to->request_retention),
+  });
+  if (!status.ok()) return status;
+  if (to->block_tokens % 16 != 0) {
+    return InvalidField("--block_tokens", "must be a multiple of 16");
+  }
+  if (to->plan.max_batch_tokens < to->query_chunk_tokens) {
+    return InvalidField("--max_batch_tokens",
+                        absl::StrCat("is below --query_chunk_tokens, ", to->query_chunk_tokens,
+                                     "; a step must hold a chunk: raise it"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status TakeServer(ServerOptions* to) {
+  to->address = absl::GetFlag(FLAGS_address);
+  to->enable_reflection = absl::GetFlag(FLAGS_enable_reflection);
+  return First({
+      Take(FLAGS_max_request_bytes, 1024, kMany, &to->max_request_bytes),
+      Take(FLAGS_max_streams_per_connection, 1, kMany, &to->max_streams_per_connection),
+      Take(FLAGS_keepalive_time, absl::Seconds(1), &to->keepalive_time),
+      Take(FLAGS_heartbeat_timeout, absl::Milliseconds(100), &to->heartbeat_timeout),
+      Take(FLAGS_shutdown_grace, absl::ZeroDuration(), &to->shutdown_grace),
+  });
+}
+
+absl::Status CheckDevice() {
+  const std::string device = absl::GetFlag(FLAGS_device);
+  if (device == "auto" || device == "cpu") return absl::OkStatus();
+  return InvalidField("--device",
+                      absl::StrCat("'", device, "' is not in this build; use auto or cpu"));
+}
+
+}  // namespace
+
+absl::StatusOr<CommandLine> CommandLineFromFlags() {
+  CommandLine line;
+  line.model_folder = absl::GetFlag(FLAGS_model);
+  line.model_name = absl::GetFlag(FLAGS_model_name);
+  line.metrics_address = absl::GetFlag(FLAGS_metrics_address);
+  line.port_file = absl::GetFlag(FLAGS_port_file);
+  const absl::Status status = First({
+      CheckDevice(),
+      Take(FLAGS_threads, 0, 4096, &line.backend.threads),
+      Take(FLAGS_memory_bytes, 1 << 20, std::numeric_limits<int64_t>::max(),
+           &line.backend.memory_bytes),
+      TakeLimits(&line.limits),
+      TakeServer(&line.server),
+  });
+  if (!status.ok()) return status;
+  return line;
+}
+
+}  // namespace eidetic

@@ -1,0 +1,32 @@
+// The command line of eidetic-server: every limit of the engine and of the edge is a flag.
+//
+// Thread safety: reads flags, which are set once, before threads start. Ownership: values.
+// Preconditions: absl::ParseCommandLine has run.
+#ifndef EIDETIC_SERVER_FLAGS_H_
+#define EIDETIC_SERVER_FLAGS_H_
+
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "engine/backend/cpu/cpu_backend.h"
+#include "engine/engine.h"
+#include "server/server.h"
+
+namespace eidetic {
+
+struct CommandLine {
+  std::string model_folder;  // "": look for the demo model
+  std::string model_name;    // "": the folder's name
+  std::string metrics_address;
+  std::string port_file;
+  CpuBackendOptions backend;
+  EngineLimits limits;
+  ServerOptions server;
+};
+
+// INVALID_ARGUMENT naming the flag and its range.
+absl::StatusOr<CommandLine> CommandLineFromFlags();
+
+}  // namespace eidetic
+
+#endif  // EIDETIC_SERVER_FLAGS_H_

@@ -1,0 +1,132 @@
+#include "server/generate_reactor.h"
+
+#include <utility>
+#include <variant>
+
+#include "eidetic/v1/generation_service.pb.h"
+#include "server/convert.h"
+#include "server/grpc_status.h"
+#include "server/rpc.h"
+#include "server/to_proto.h"
+
+namespace eidetic {
+
+grpc::ServerWriteReactor<grpc::ByteBuffer>* GenerateReactor::Start(
+    grpc::CallbackServerContext* context, const grpc::ByteBuffer& request,
+    const ServedModel* served) {
+  const std::shared_ptr<GenerateReactor> reactor(new GenerateReactor(context, served));
+  reactor->self_ = reactor;
+  const absl::Status status = reactor->Submit(request);
+  if (!status.ok()) reactor->End(status);
+  return reactor.get();
+}
+
+absl::Status GenerateReactor::Submit(const grpc::ByteBuffer& bytes) {
+  absl::Status status = CheckDeadline(*context_);
+  if (!status.ok()) return status;
+  v1::GenerateRequest request;
+  status = ParseRequest(bytes, &request);
+  if (!status.ok()) return status;
+  auto spec = ToGenerateSpec(request, *served_);
+  if (!spec.ok()) return spec.status();
+  logprobs_ = request.has_logprobs();
+  served_->engine->Generate(*std::move(spec),
+                            [self = shared_from_this()](auto reader) { self->OnOpened(reader); });
+  return absl::OkStatus();
+}
+
+void GenerateReactor::OnOpened(absl::StatusOr<std::shared_ptr<GenerationReader>> reader) {
+  if (!reader.ok()) return End(reader.status());
+  {
+    absl::MutexLock lock(&mutex_);
+    if (end_) return;  // the stream died meanwhile: `reader` goes, and its work with it
+    reader_ = *std::move(reader);
+  }
+  Advance();
+}
+
+void GenerateReactor::End(const absl::Status& status) {
+  std::shared_ptr<GenerationReader> dropped;
+  {
+    absl::MutexLock lock(&mutex_);
+    if (!end_) end_ = status;
+    dropped = std::move(reader_);
+  }
+  dropped.reset();  // at once, though a write may be in flight: the work stops
+  Advance();
+}
+
+void GenerateReactor::Advance() {
+  std::shared_ptr<GenerationReader> dropped, wait_for;
+  absl::Status end;
+  {
+    absl::MutexLock lock(&mutex_);
+    if (finished_ || writing_) return;
+    if (!end_) {
+      if (reader_ == nullptr || waiting_) return;
+      if (const std::optional<GenerationEvent> event = reader_->TryNext()) {
+        Take(*event);
+      } else {
+        waiting_ = true;
+        wait_for = reader_;
+      }
+    }
+    if (writing_) return;
+    if (end_) {
+      finished_ = true;
+      end = *end_;
+      dropped = std::move(reader_);
+    }
+  }
+  if (wait_for != nullptr) return WaitFor(*wait_for);
+  dropped.reset();  // before the client hears of the end: the session's writer is free then
+  Finish(ToGrpcStatus(end));
+}
+
+void GenerateReactor::WaitFor(GenerationReader& reader) {
+  // A weak reference, because the reader that we own keeps the callback.
+  reader.NotifyWhenReady([weak = weak_from_this()] {
+    const std::shared_ptr<GenerateReactor> self = weak.lock();
+    if (self == nullptr) return;
+    {
+      absl::MutexLock lock(&self->mutex_);
+      self->waiting_ = false;
+    }
+    self->Advance();
+  });
+}
+
+void GenerateReactor::Take(const GenerationEvent& event) {
+  if (const auto* error = std::get_if<absl::Status>(&event)) {
+    end_ = *error;
+    return;
+  }
+  v1::GenerateResponse response;
+  if (const auto* start = std::get_if<GenerationStart>(&event)) {
+    *response.mutable_start() = ToProto(*start);
+  } else if (const auto* token = std::get_if<TokenEvent>(&event)) {
+    *response.mutable_delta() = ToProto(*token, logprobs_, served_->engine->tokenizer());
+  } else {
+    *response.mutable_finish() = ToProto(std::get<GenerationFinish>(event));
+    last_written_ = true;
+  }
+  message_ = ToBytes(response);
+  writing_ = true;
+  StartWrite(&message_);
+}
+
+void GenerateReactor::OnWriteDone(bool ok) {
+  bool last;
+  {
+    absl::MutexLock lock(&mutex_);
+    writing_ = false;
+    last = last_written_;
+  }
+  if (!ok) return End(CancelledStatus(*context_));
+  if (last) return End(absl::OkStatus());
+  Advance();
+}
+
+void GenerateReactor::OnCancel() { End(CancelledStatus(*context_)); }
+
+}  // namespace eidetic

@@ -1,0 +1,70 @@
+// One Generate stream: events out of a GenerationReader, one write in flight.
+//
+// What: takes the next event only when the previous one was written, so a slow reader slows
+//   nobody: the engine sees the reader's lag and pauses the sequence. When the stream dies the
+//   reader is dropped, and the work stops at the next step.
+// Thread safety: gRPC's threads and the engine's loop call it at once; the mutex guards
+//   everything, and neither the engine nor Finish is called under it.
+// Ownership: keeps itself alive until gRPC is done; the engine's callbacks that come later hold
+//   a reference of their own. Borrows the served model.
+// Preconditions: none.
+#ifndef EIDETIC_SERVER_GENERATE_REACTOR_H_
+#define EIDETIC_SERVER_GENERATE_REACTOR_H_
+
+#include <grpcpp/server_context.h>
+#include <grpcpp/support/byte_buffer.h>
+#include <grpcpp/support/server_callback.h>
+
+#include <memory>
+#include <optional>
+
+#include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
+#include "engine/engine.h"
+#include "server/served_model.h"
+
+namespace eidetic {
+
+class GenerateReactor final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
+                              public std::enable_shared_from_this<GenerateReactor> {
+ public:
+  static grpc::ServerWriteReactor<grpc::ByteBuffer>* Start(grpc::CallbackServerContext* context,
+                                                           const grpc::ByteBuffer& request,
+                                                           const ServedModel* served);
+
+ private:
+  GenerateReactor(grpc::CallbackServerContext* context, const ServedModel* served)
+      : context_(context), served_(served) {}
+
+  absl::Status Submit(const grpc::ByteBuffer& bytes);
+  void OnOpened(absl::StatusOr<std::shared_ptr<GenerationReader>> reader);
+  // Ends the stream with `status` after the write in flight, unless it is ending already.
+  void End(const absl::Status& status);
+  // Does what can be done next: write, wait for the engine, or finish.
+  void Advance();
+  void WaitFor(GenerationReader& reader);
+  // Starts the write of `event`, or makes it the stream's end.
+  void Take(const GenerationEvent& event) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
+  void OnWriteDone(bool ok) override;
+  void OnCancel() override;
+  void OnDone() override { self_.reset(); }
+
+  grpc::CallbackServerContext* const context_;
+  const ServedModel* const served_;
+  bool logprobs_ = false;
+  std::shared_ptr<GenerateReactor> self_;
+
+  absl::Mutex mutex_;
+  std::shared_ptr<GenerationReader> reader_ ABSL_GUARDED_BY(mutex_);
+  grpc::ByteBuffer message_ ABSL_GUARDED_BY(mutex_);  // in flight
+  bool writing_ ABSL_GUARDED_BY(mutex_) = false;
+  bool waiting_ ABSL_GUARDED_BY(mutex_) = false;  // for the reader's notification
+  bool last_written_ ABSL_GUARDED_BY(mutex_) = false;
+  bool finished_ ABSL_GUARDED_BY(mutex_) = false;
+  std::optional<absl::Status> end_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace eidetic
+
+#endif  // EIDETIC_SERVER_GENERATE_REACTOR_H_

@@ -1,0 +1,105 @@
+// eidetic-server: loads a model and serves it until SIGTERM or SIGINT.
+#include <glog/logging.h>
+#include <signal.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/flags/parse.h"
+#include "absl/flags/usage.h"
+#include "absl/strings/str_cat.h"
+#include "engine/backend/cpu/cpu_backend.h"
+#include "engine/engine.h"
+#include "server/flags.h"
+#include "server/metrics.h"
+#include "server/model_folder.h"
+#include "server/server.h"
+#include "server/version.h"
+
+namespace eidetic {
+namespace {
+
+// Every thread inherits the mask, so that the signals wait for sigwait alone.
+sigset_t BlockEndSignals() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGTERM);
+  sigaddset(&signals, SIGINT);
+  CHECK_EQ(pthread_sigmask(SIG_BLOCK, &signals, nullptr), 0);
+  return signals;
+}
+
+// Whole or not at all: who waits for the file must not read half a number.
+absl::Status WritePortFile(const std::string& path, int port) {
+  if (path.empty()) return absl::OkStatus();
+  const std::string part = path + ".part";
+  std::ofstream(part) << port << "\n";
+  std::error_code error;
+  std::filesystem::rename(part, path, error);
+  if (!error) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("--port_file: can not write ", path, ": ", error.message()));
+}
+
+absl::Status Serve(const CommandLine& line, const std::string& argv0, const sigset_t& signals) {
+  const auto folder = FindModelFolder(line.model_folder, argv0);
+  if (!folder.ok()) return folder.status();
+  const auto name = ModelName(line.model_name, *folder);
+  if (!name.ok()) return name.status();
+
+  const std::unique_ptr<Backend> backend = CreateCpuBackend(line.backend);
+  const auto metrics = std::make_shared<Metrics>(*name, backend->name());
+  std::unique_ptr<prometheus::Exposer> exposer;
+  if (!line.metrics_address.empty()) {
+    auto started = ServeMetrics(line.metrics_address, metrics);
+    if (!started.ok()) return started.status();
+    exposer = *std::move(started);
+  }
+  const auto engine =
+      Engine::Create(*folder, backend.get(), {.limits = line.limits, .observer = metrics.get()});
+  if (!engine.ok()) return engine.status();
+  metrics->Watch(engine->get());
+
+  const auto server =
+      EideticServer::Start({engine->get(), *name, backend->name()}, metrics.get(), line.server);
+  absl::Status status = server.status();
+  if (status.ok()) status = WritePortFile(line.port_file, (*server)->port());
+  if (status.ok()) {
+    LOG(INFO) << "eidetic-server " << kVersion << " serves " << *name << " on port "
+              << (*server)->port() << " (" << line.server.address << "), " << backend->name();
+    int signal = 0;
+    CHECK_EQ(sigwait(&signals, &signal), 0);
+    LOG(INFO) << "ending after signal " << signal;
+    (*server)->Shutdown(line.server.shutdown_grace);
+  }
+  metrics->Watch(nullptr);
+  return status;
+}
+
+}  // namespace
+}  // namespace eidetic
+
+int main(int argc, char** argv) {
+  // A refused start is one line of ours; gRPC would add its own.
+  setenv("GRPC_VERBOSITY", "NONE", /*overwrite=*/0);
+  FLAGS_logtostderr = true;
+  google::InitGoogleLogging(argv[0]);
+  const sigset_t signals = eidetic::BlockEndSignals();
+  absl::SetProgramUsageMessage("Serves a hybrid language model with a memory that does not end.");
+  const std::vector<char*> words = absl::ParseCommandLine(argc, argv);
+  absl::Status status;
+  if (words.size() > 1) {
+    status = absl::InvalidArgumentError(absl::StrCat("'", words[1], "' is no flag; see --help"));
+  } else {
+    const auto line = eidetic::CommandLineFromFlags();
+    status = line.ok() ? eidetic::Serve(*line, argv[0], signals) : line.status();
+  }
+  if (status.ok()) return 0;
+  std::fprintf(stderr, "eidetic-server: %s\n", std::string(status.message()).c_str());
+  return 1;
+}

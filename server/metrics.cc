@@ -1,0 +1,167 @@
+#include "server/metrics.h"
+
+#include <prometheus/gauge.h>
+#include <prometheus/metric_family.h>
+
+#include <exception>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "server/version.h"
+
+namespace eidetic {
+namespace {
+
+using Buckets = prometheus::Histogram::BucketBoundaries;
+
+// In seconds, from one step of a small model to a request that waits for others.
+const Buckets& RequestBuckets() {
+  static const auto* buckets =
+      new Buckets{0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60};
+  return *buckets;
+}
+
+const Buckets& StepBuckets() {
+  static const auto* buckets =
+      new Buckets{0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5};
+  return *buckets;
+}
+
+const Buckets& RetrievalBuckets() {
+  static const auto* buckets = new Buckets{0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025,
+                                           0.005,   0.01,   0.025,   0.05,   0.1,   1};
+  return *buckets;
+}
+
+prometheus::Family<prometheus::Histogram>& HistogramFamily(prometheus::Registry& registry,
+                                                           const char* name, const char* help) {
+  return prometheus::BuildHistogram().Name(name).Help(help).Register(registry);
+}
+
+prometheus::Family<prometheus::Counter>& CounterFamily(prometheus::Registry& registry,
+                                                       const char* name, const char* help) {
+  return prometheus::BuildCounter().Name(name).Help(help).Register(registry);
+}
+
+// A gauge that is read when the page is asked for.
+struct StatsGauge {
+  const char* name;
+  const char* help;
+  const char* kind;  // label, or null
+  int64_t EngineStats::*value;
+};
+constexpr StatsGauge kStatsGauges[] = {
+    {"eidetic_requests_running", "Requests that take part in steps.", nullptr,
+     &EngineStats::running},
+    {"eidetic_requests_queued", "Requests that wait for their first step.", nullptr,
+     &EngineStats::queued},
+    {"eidetic_sessions", "Sessions that exist.", nullptr, &EngineStats::sessions},
+    {"eidetic_pages_used", "Pages that hold something.", "kv", &EngineStats::pages_used},
+    {"eidetic_pages_used", "", "index", &EngineStats::tiles_used},
+    {"eidetic_pages_capacity", "Pages that there are.", "kv", &EngineStats::pages_total},
+    {"eidetic_pages_capacity", "", "index", &EngineStats::tiles_total},
+    {"eidetic_state_slots_used", "State slots taken.", nullptr, &EngineStats::slots_used},
+    {"eidetic_state_slots_capacity", "State slots that there are.", nullptr,
+     &EngineStats::slots_total},
+};
+
+void AddStatsGauges(const EngineStats& stats, std::vector<prometheus::MetricFamily>* families) {
+  for (const StatsGauge& gauge : kStatsGauges) {
+    if (families->empty() || families->back().name != gauge.name) {
+      families->push_back({gauge.name, gauge.help, prometheus::MetricType::Gauge, {}});
+    }
+    prometheus::ClientMetric metric;
+    if (gauge.kind != nullptr) metric.label.push_back({"kind", gauge.kind});
+    metric.gauge.value = stats.*gauge.value;
+    families->back().metric.push_back(std::move(metric));
+  }
+}
+
+}  // namespace
+
+Metrics::Metrics(const std::string& model, const std::string& backend)
+    : first_token_seconds_(HistogramFamily(registry_, "eidetic_time_to_first_token_seconds",
+                                           "From a request's admission to its first token.")
+                               .Add({}, RequestBuckets())),
+      inter_token_seconds_(HistogramFamily(registry_, "eidetic_inter_token_seconds",
+                                           "Between two tokens of one answer.")
+                               .Add({}, StepBuckets())),
+      queue_seconds_(HistogramFamily(registry_, "eidetic_queue_seconds",
+                                     "From a request's admission to its first step.")
+                         .Add({}, RequestBuckets())),
+      step_seconds_(HistogramFamily(registry_, "eidetic_engine_step_seconds",
+                                    "One pass of the model over a batch.")),
+      decode_step_seconds_(step_seconds_.Add({{"phase", "decode"}}, StepBuckets())),
+      prefill_step_seconds_(step_seconds_.Add({{"phase", "prefill"}}, StepBuckets())),
+      mixed_step_seconds_(step_seconds_.Add({{"phase", "mixed"}}, StepBuckets())),
+      batch_sequences_(
+          HistogramFamily(registry_, "eidetic_batch_sequences", "Sequences in one step.")
+              .Add({}, Buckets{1, 2, 4, 8, 16, 32, 64, 128, 256})),
+      tokens_(CounterFamily(registry_, "eidetic_tokens_total", "Tokens computed.")),
+      prompt_tokens_(tokens_.Add({{"kind", "prompt"}})),
+      generated_tokens_(tokens_.Add({{"kind", "generated"}})),
+      retrieval_seconds_(HistogramFamily(registry_, "eidetic_retrieval_seconds",
+                                         "Spent in one step on choosing expansion spans.")
+                             .Add({}, RetrievalBuckets())),
+      candidate_blocks_(CounterFamily(registry_, "eidetic_retrieval_candidate_blocks_total",
+                                      "Blocks whose keys were read to choose spans.")
+                            .Add({})),
+      choices_(CounterFamily(registry_, "eidetic_retrieval_choices_total",
+                             "Spans chosen, by whether the choice was proven exact.")),
+      proven_choices_(choices_.Add({{"proven", "true"}})),
+      unproven_choices_(choices_.Add({{"proven", "false"}})),
+      rpcs_(CounterFamily(registry_, "eidetic_rpc_total", "RPCs ended, by method and code.")) {
+  prometheus::BuildGauge()
+      .Name("eidetic_build_info")
+      .Help("Always 1; the labels tell what runs.")
+      .Register(registry_)
+      .Add({{"version", kVersion}, {"model", model}, {"backend", backend}})
+      .Set(1);
+}
+
+void Metrics::OnStep(const Step& step) {
+  prometheus::Histogram& seconds = step.prefill_tokens == 0  ? decode_step_seconds_
+                                   : step.decode_tokens == 0 ? prefill_step_seconds_
+                                                             : mixed_step_seconds_;
+  seconds.Observe(step.seconds);
+  batch_sequences_.Observe(step.sequences);
+  prompt_tokens_.Increment(step.prefill_tokens);
+  generated_tokens_.Increment(step.decode_tokens);
+  const RetrievalStats& retrieval = step.retrieval;
+  if (retrieval.choices == 0) return;
+  retrieval_seconds_.Observe(retrieval.seconds);
+  candidate_blocks_.Increment(retrieval.candidates_read);
+  proven_choices_.Increment(retrieval.proven);
+  unproven_choices_.Increment(retrieval.choices - retrieval.proven);
+}
+
+void Metrics::CountRpc(const std::string& method, const std::string& code) {
+  rpcs_.Add({{"method", method}, {"code", code}}).Increment();
+}
+
+void Metrics::Watch(const Engine* engine) {
+  absl::MutexLock lock(&mutex_);
+  engine_ = engine;
+}
+
+std::vector<prometheus::MetricFamily> Metrics::Collect() const {
+  std::vector<prometheus::MetricFamily> families = registry_.Collect();
+  absl::MutexLock lock(&mutex_);
+  if (engine_ != nullptr) AddStatsGauges(engine_->Stats(), &families);
+  return families;
+}
+
+absl::StatusOr<std::unique_ptr<prometheus::Exposer>> ServeMetrics(
+    const std::string& address, const std::shared_ptr<Metrics>& metrics) {
+  try {
+    auto exposer = std::make_unique<prometheus::Exposer>(address);
+    exposer->RegisterCollectable(metrics);
+    return exposer;
+  } catch (const std::exception&) {  // its only way to say that it can not listen
+    return absl::InvalidArgumentError(
+        absl::StrCat("metrics_address: can not listen on ", address,
+                     "; is the port taken? Give another host:port, or \"\" for no metrics"));
+  }
+}
+
+}  // namespace eidetic

@@ -1,0 +1,60 @@
+#include "server/rpc_counter.h"
+
+#include <glog/logging.h>
+#include <google/protobuf/descriptor.h>
+
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "eidetic/v1/generation_service.grpc.pb.h"
+#include "eidetic/v1/model_service.grpc.pb.h"
+#include "eidetic/v1/session_service.grpc.pb.h"
+
+namespace eidetic {
+namespace {
+
+class RpcCounter final : public grpc::experimental::Interceptor {
+ public:
+  RpcCounter(Metrics* metrics, std::string method)
+      : metrics_(metrics), method_(std::move(method)) {}
+
+  void Intercept(grpc::experimental::InterceptorBatchMethods* methods) override {
+    if (methods->QueryInterceptionHookPoint(
+            grpc::experimental::InterceptionHookPoints::PRE_SEND_STATUS)) {
+      const int code = methods->GetSendStatus().error_code();
+      // absl's codes and gRPC's have the same numbers, and absl knows their names.
+      metrics_->CountRpc(method_, absl::StatusCodeToString(absl::StatusCode(code)));
+    }
+    methods->Proceed();
+  }
+
+ private:
+  Metrics* const metrics_;
+  const std::string method_;
+};
+
+}  // namespace
+
+RpcCounterFactory::RpcCounterFactory(Metrics* metrics) : metrics_(metrics) {
+  for (const char* name :
+       {v1::SessionService::service_full_name(), v1::GenerationService::service_full_name(),
+        v1::ModelService::service_full_name()}) {
+    const auto* service =
+        google::protobuf::DescriptorPool::generated_pool()->FindServiceByName(name);
+    CHECK(service != nullptr) << name;
+    for (int i = 0; i < service->method_count(); ++i) {
+      known_methods_.insert(absl::StrCat("/", name, "/", service->method(i)->name()));
+    }
+  }
+  known_methods_.insert("/grpc.health.v1.Health/Check");
+  known_methods_.insert("/grpc.health.v1.Health/Watch");
+}
+
+grpc::experimental::Interceptor* RpcCounterFactory::CreateServerInterceptor(
+    grpc::experimental::ServerRpcInfo* info) {
+  const std::string method = info->method();
+  return new RpcCounter(metrics_, known_methods_.contains(method) ? method : "other");
+}
+
+}  // namespace eidetic

@@ -1,0 +1,31 @@
+// Counts every RPC by method and code, in one place: where gRPC sends a status.
+//
+// Thread safety: thread-safe. Ownership: borrows the metrics, which outlive the gRPC server.
+// Preconditions: none.
+#ifndef EIDETIC_SERVER_RPC_COUNTER_H_
+#define EIDETIC_SERVER_RPC_COUNTER_H_
+
+#include <grpcpp/support/server_interceptor.h>
+
+#include <set>
+#include <string>
+
+#include "server/metrics.h"
+
+namespace eidetic {
+
+class RpcCounterFactory final : public grpc::experimental::ServerInterceptorFactoryInterface {
+ public:
+  explicit RpcCounterFactory(Metrics* metrics);
+  grpc::experimental::Interceptor* CreateServerInterceptor(
+      grpc::experimental::ServerRpcInfo* info) override;
+
+ private:
+  Metrics* const metrics_;
+  // A client may call anything; a label may not be anything.
+  std::set<std::string> known_methods_;
+};
+
+}  // namespace eidetic
+
+#endif  // EIDETIC_SERVER_RPC_COUNTER_H_

@@ -1,0 +1,64 @@
+// The gRPC server: the three services, health and reflection on one address.
+//
+// Thread safety: Shutdown may be called from any thread; the rest is const. Ownership: owns
+//   services and threads; borrows engine and metrics, which outlive it.
+// Preconditions: none: options are checked.
+#ifndef EIDETIC_SERVER_SERVER_H_
+#define EIDETIC_SERVER_SERVER_H_
+
+#include <grpcpp/server.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "server/generation_service.h"
+#include "server/health.h"
+#include "server/metrics.h"
+#include "server/model_service.h"
+#include "server/served_model.h"
+#include "server/session_service.h"
+
+namespace eidetic {
+
+struct ServerOptions {
+  std::string address = "127.0.0.1:50051";  // port 0: the system chooses
+  int32_t max_request_bytes = 4 << 20;
+  int32_t max_streams_per_connection = 1024;
+  absl::Duration keepalive_time = absl::Seconds(30);     // silence before a peer is pinged
+  absl::Duration heartbeat_timeout = absl::Seconds(10);  // see HealthWatcher
+  absl::Duration shutdown_grace = absl::Seconds(30);
+  bool enable_reflection = true;
+};
+
+class EideticServer {
+ public:
+  // INVALID_ARGUMENT when it can not listen on the address.
+  static absl::StatusOr<std::unique_ptr<EideticServer>> Start(ServedModel served, Metrics* metrics,
+                                                              const ServerOptions& options);
+  ~EideticServer() { Shutdown(absl::ZeroDuration()); }
+
+  // The port that it listens on.
+  int port() const { return port_; }
+
+  // Health says NOT_SERVING, new RPCs are refused, running ones get `grace` to end, then they are
+  // cancelled. Returns when the last has ended.
+  void Shutdown(absl::Duration grace);
+
+ private:
+  explicit EideticServer(ServedModel served) : served_(std::move(served)) {}
+
+  const ServedModel served_;
+  SessionServiceImpl sessions_{&served_};
+  GenerationServiceImpl generation_{&served_};
+  ModelServiceImpl models_{&served_};
+  int port_ = 0;
+  std::unique_ptr<grpc::Server> server_;
+  std::unique_ptr<HealthWatcher> health_;
+};
+
+}  // namespace eidetic
+
+#endif  // EIDETIC_SERVER_SERVER_H_
