@@ -75,10 +75,10 @@ void AppendReactor::Open(SessionName name, Part part) {
 }
 
 void AppendReactor::Append(Part part) {
-  const std::shared_ptr<AppendStream> open = stream();
-  if (open == nullptr) return;
-  open->Append(std::move(part.tokens), part.expected_position,
-               [self = shared_from_this()](auto position) { self->OnAppended(position); });
+  CallStream([&](AppendStream& stream) {
+    stream.Append(std::move(part.tokens), part.expected_position,
+                  [self = shared_from_this()](auto position) { self->OnAppended(position); });
+  });
 }
 
 void AppendReactor::OnAppended(const absl::StatusOr<memory::Position>& position) {
@@ -108,15 +108,15 @@ void AppendReactor::Drain() {
   if (!opened_) {
     return End(InvalidField("name", "is missing; the first request names the session"));
   }
-  const std::shared_ptr<AppendStream> open = stream();
-  if (open == nullptr) return;
-  open->Drain([self = shared_from_this()](const absl::Status& status) {
-    if (status.ok()) {
-      absl::MutexLock lock(&self->mutex_);
-      self->computed_ = self->position_;
-      self->news_ = true;
-    }
-    self->End(status);
+  CallStream([this](AppendStream& stream) {
+    stream.Drain([self = shared_from_this()](const absl::Status& status) {
+      if (status.ok()) {
+        absl::MutexLock lock(&self->mutex_);
+        self->computed_ = self->position_;
+        self->news_ = true;
+      }
+      self->End(status);
+    });
   });
 }
 
@@ -145,7 +145,7 @@ void AppendReactor::Advance() {
       StartWrite(&message_);
       return;
     }
-    if (!end_) return;
+    if (!end_ || calls_ > 0) return;
     finished_ = true;
     end = *end_;
     released = std::move(stream_);
@@ -154,9 +154,21 @@ void AppendReactor::Advance() {
   Finish(ToGrpcStatus(end));
 }
 
-std::shared_ptr<AppendStream> AppendReactor::stream() {
-  absl::MutexLock lock(&mutex_);
-  return stream_;
+void AppendReactor::CallStream(const std::function<void(AppendStream&)>& call) {
+  std::shared_ptr<AppendStream> stream;
+  {
+    absl::MutexLock lock(&mutex_);
+    if (stream_ == nullptr) return;
+    stream = stream_;
+    ++calls_;
+  }
+  call(*stream);
+  stream.reset();
+  {
+    absl::MutexLock lock(&mutex_);
+    --calls_;
+  }
+  Advance();
 }
 
 void AppendReactor::OnWriteDone(bool ok) {

@@ -15,6 +15,7 @@
 #include <grpcpp/support/byte_buffer.h>
 #include <grpcpp/support/server_callback.h>
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -53,7 +54,9 @@ class AppendReactor final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
   void End(const absl::Status& status);
   // Does what can be done next: write the newest positions, or finish.
   void Advance();
-  std::shared_ptr<AppendStream> stream();
+  // Runs `call` on the stream, if it is still open. The reference that the call needs is gone
+  // before Finish, so that a client that hears of the end finds the session free.
+  void CallStream(const std::function<void(AppendStream&)>& call);
 
   void OnReadDone(bool ok) override;
   void OnWriteDone(bool ok) override;
@@ -74,6 +77,7 @@ class AppendReactor final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
   memory::Position computed_ ABSL_GUARDED_BY(mutex_) = 0;
   int64_t acknowledged_ ABSL_GUARDED_BY(mutex_) = 0;
   bool news_ ABSL_GUARDED_BY(mutex_) = false;  // positions that were not told yet
+  int calls_ ABSL_GUARDED_BY(mutex_) = 0;      // of CallStream that run
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;
   bool broken_ ABSL_GUARDED_BY(mutex_) = false;  // nothing can be written any more
   bool finished_ ABSL_GUARDED_BY(mutex_) = false;

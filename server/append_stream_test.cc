@@ -8,8 +8,6 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 
-using Stream = grpc::ClientReaderWriter<v1::AppendSessionRequest, v1::AppendSessionResponse>;
-
 class AppendStreamTest : public EdgeTest {
  protected:
   AppendStreamTest() { EXPECT_TRUE(Create("chat", &session_).ok()); }

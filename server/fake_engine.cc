@@ -142,16 +142,6 @@ void FakeEngine::set_heartbeat(absl::Time time) {
   heartbeat_ = time;
 }
 
-int64_t FakeEngine::stats_calls() const {
-  absl::MutexLock lock(&mutex_);
-  return stats_calls_;
-}
-
-memory::SpanSettings FakeEngine::settings_of(const std::string& name) const {
-  absl::MutexLock lock(&mutex_);
-  return sessions_.at(name).settings;
-}
-
 absl::StatusOr<SessionInfo> FakeEngine::Find(const SessionName& name) const {
   const auto found = sessions_.find(name.ToString());
   if (found != sessions_.end()) return found->second;
@@ -235,10 +225,10 @@ void FakeEngine::OpenAppend(SessionName name,
                             std::function<void(memory::Position, memory::Position)> progress,
                             Done<std::shared_ptr<AppendStream>> done) {
   Post([this, name, progress, done] {
-    absl::Status status = open_status;
+    absl::Status status;
     {
       absl::MutexLock lock(&mutex_);
-      if (status.ok()) status = Find(name).status();
+      status = Find(name).status();
       if (status.ok() && writer_taken_) status = absl::AbortedError("the session has a writer");
       if (status.ok()) {
         writer_taken_ = true;
@@ -283,7 +273,6 @@ void FakeEngine::Search(SessionName, std::vector<TokenId>, int32_t,
 
 EngineStats FakeEngine::Stats() const {
   absl::MutexLock lock(&mutex_);
-  ++stats_calls_;
   EngineStats stats;
   stats.running = 3;
   stats.pages_used = 40;

@@ -34,7 +34,7 @@ class FakeEngine : public Engine {
   static bool WaitFor(const std::function<bool()>& done);
 
   // The script. A status that is not OK is the answer of the calls that it names.
-  absl::Status generate_status, append_status, open_status;
+  absl::Status generate_status, append_status;
   bool hold_generate = false;  // Generate answers only at ReleaseGenerate
   bool hold_drain = false;
   bool has_chat = true;
@@ -52,8 +52,6 @@ class FakeEngine : public Engine {
   void Progress(memory::Position computed);
   bool writer_taken() const;
   void set_heartbeat(absl::Time time);
-  int64_t stats_calls() const;
-  memory::SpanSettings settings_of(const std::string& name) const;
 
   void CreateSession(SessionName name, memory::SpanSettings settings, std::string request_id,
                      std::string fingerprint, Done<SessionInfo> done) override;
@@ -104,7 +102,6 @@ class FakeEngine : public Engine {
   std::function<void(memory::Position, memory::Position)> progress_ ABSL_GUARDED_BY(mutex_);
   bool writer_taken_ ABSL_GUARDED_BY(mutex_) = false;
   std::optional<absl::Time> heartbeat_ ABSL_GUARDED_BY(mutex_);
-  mutable int64_t stats_calls_ ABSL_GUARDED_BY(mutex_) = 0;
   std::thread loop_;
 };
 

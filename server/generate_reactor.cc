@@ -30,8 +30,9 @@ absl::Status GenerateReactor::Submit(const grpc::ByteBuffer& bytes) {
   auto spec = ToGenerateSpec(request, *served_);
   if (!spec.ok()) return spec.status();
   logprobs_ = request.has_logprobs();
-  served_->engine->Generate(*std::move(spec),
-                            [self = shared_from_this()](auto reader) { self->OnOpened(reader); });
+  served_->engine->Generate(*std::move(spec), [self = shared_from_this()](auto reader) {
+    self->OnOpened(std::move(reader));
+  });
   return absl::OkStatus();
 }
 

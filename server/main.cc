@@ -12,6 +12,8 @@
 
 #include "absl/flags/parse.h"
 #include "absl/flags/usage.h"
+#include "absl/flags/usage_config.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "engine/backend/cpu/cpu_backend.h"
 #include "engine/engine.h"
@@ -32,6 +34,17 @@ sigset_t BlockEndSignals() {
   sigaddset(&signals, SIGINT);
   CHECK_EQ(pthread_sigmask(SIG_BLOCK, &signals, nullptr), 0);
   return signals;
+}
+
+void DescribeUsage() {
+  absl::SetProgramUsageMessage("Serves a hybrid language model with a memory that does not end.");
+  absl::FlagsUsageConfig config;
+  // --help lists our flags alone, not those of the libraries.
+  config.contains_help_flags = config.contains_helpshort_flags = [](absl::string_view file) {
+    return absl::EndsWith(file, "server/flags.cc");
+  };
+  config.version_string = [] { return absl::StrCat("eidetic-server ", kVersion, "\n"); };
+  absl::SetFlagsUsageConfig(config);
 }
 
 // Whole or not at all: who waits for the file must not read half a number.
@@ -90,7 +103,7 @@ int main(int argc, char** argv) {
   FLAGS_logtostderr = true;
   google::InitGoogleLogging(argv[0]);
   const sigset_t signals = eidetic::BlockEndSignals();
-  absl::SetProgramUsageMessage("Serves a hybrid language model with a memory that does not end.");
+  eidetic::DescribeUsage();
   const std::vector<char*> words = absl::ParseCommandLine(argc, argv);
   absl::Status status;
   if (words.size() > 1) {

@@ -2,8 +2,10 @@
 #include <unistd.h>
 
 #include <memory>
+#include <optional>
 #include <string>
 
+#include "absl/synchronization/notification.h"
 #include "absl/time/clock.h"
 #include "clients/cli/answer.h"
 #include "clients/cli/attention_options.h"
@@ -58,9 +60,16 @@ absl::Status Ask(const std::string& line, const ChatOptions& options, client::Se
   v1::Message* message = request.mutable_prompt()->mutable_messages()->add_messages();
   message->set_role("user");
   message->set_content(line);
-  client::TokenStream stream = session.Generate(request);
-  Interrupt::Scope scope(&context.interrupt, [&] { stream.Cancel(); });
-  return PrintAnswer(stream, context, options.generation.passages);
+  // The handler stands before the answer begins, so that no Ctrl-C falls between.
+  std::optional<client::TokenStream> stream;
+  absl::Notification begun;
+  Interrupt::Scope scope(&context.interrupt, [&] {
+    begun.WaitForNotification();
+    stream->Cancel();
+  });
+  stream = session.Generate(request);
+  begun.Notify();
+  return PrintAnswer(*stream, context, options.generation.passages);
 }
 
 absl::Status RunChat(const ChatOptions& options, Context& context) {

@@ -25,7 +25,7 @@ class CliTestBase : public ::testing::Test {
     std::istringstream in(input);
     std::ostringstream out, err;
     Streams streams{in, out, err};
-    const ExitCode code = Run(arguments, streams, interrupt_);
+    const ExitCode code = cli::Run(arguments, streams, interrupt_);
     out_ = out.str();
     err_ = err.str();
     return code;

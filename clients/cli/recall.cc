@@ -70,14 +70,22 @@ int RightAnswers(const RecallReport& report, v1::AttentionPolicy policy) {
   });
 }
 
+// The fact in the passage's middle, so that trimming keeps it.
+std::string TrimmedPassage(const QuizAnswer& answer) {
+  const std::string& text = answer.passage->text();
+  const std::string told = absl::StrCat(answer.fact.key, " is: ", answer.fact.number);
+  const bool whole = text.find(told) != std::string::npos;
+  return Trimmed(text, kPassageWidth, whole ? told : answer.fact.key);
+}
+
 void PrintTable(const RecallReport& report, std::ostream& out) {
   TextTable table({"magic number for", "policy", "answer", "", "tokens back", "passage"});
   for (const QuizAnswer& answer : report.answers) {
     const bool has_passage = answer.passage.has_value();
-    table.AddRow(
-        {answer.fact.key, PolicyName(answer.policy), Trimmed(answer.answer, kAnswerWidth),
-         answer.right ? "right" : "wrong", has_passage ? WithThousands(answer.tokens_back) : "-",
-         has_passage ? Trimmed(answer.passage->text(), kPassageWidth, answer.fact.key) : "-"});
+    table.AddRow({answer.fact.key, PolicyName(answer.policy), Trimmed(answer.answer, kAnswerWidth),
+                  answer.right ? "right" : "wrong",
+                  has_passage ? WithThousands(answer.tokens_back) : "-",
+                  has_passage ? TrimmedPassage(answer) : "-"});
   }
   table.Print(out);
   const size_t facts = report.answers.size() / std::size(kPolicies);

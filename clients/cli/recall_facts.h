@@ -17,9 +17,9 @@ namespace eidetic::cli {
 
 // A number that the text tells once.
 struct Fact {
-  std::string key;     // "amber-falcon"
-  std::string number;  // seven digits
-  size_t offset = 0;   // of the statement in the planted text
+  std::string key = "";     // "amber-falcon"
+  std::string number = "";  // seven digits
+  size_t offset = 0;        // of the statement in the planted text
 };
 
 struct PlantedText {
@@ -27,14 +27,14 @@ struct PlantedText {
   std::vector<Fact> facts;
 };
 
-inline constexpr int kMaxFacts = 128;
+inline constexpr int kMaxFacts = 32;
 
 // Hides `count` facts between the paragraphs of `text`, each as a paragraph of its own:
 // the text is divided into `count` equal stretches of paragraph borders, and each gets
 // one fact at a border drawn from it. The same text, count and seed give the same
-// result. No key or number occurs in the text before. INVALID_ARGUMENT: `count` is not
-// within 1 to kMaxFacts, or the text has too few borders (blank lines between
-// paragraphs).
+// result. No key or number occurs in the text before, and no two keys share a word.
+// INVALID_ARGUMENT: `count` is not within 1 to kMaxFacts, the text has too few borders
+// (blank lines between paragraphs), or it is full of such facts already.
 absl::StatusOr<PlantedText> PlantFacts(std::string_view text, int count, uint64_t seed);
 
 // What stands before the text: opens the user's turn. Special tokens are spelled out.

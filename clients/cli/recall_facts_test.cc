@@ -30,9 +30,11 @@ TEST(PlantFacts, TellsEachFactOnceBetweenParagraphs) {
   const auto planted = PlantFacts(Book(200), 10, 1);
   ASSERT_TRUE(planted.ok()) << planted.status();
   ASSERT_EQ(planted->facts.size(), 10u);
-  std::set<std::string> keys;
+  std::set<std::string> words;
   for (const Fact& fact : planted->facts) {
-    keys.insert(fact.key);
+    const size_t dash = fact.key.find('-');
+    words.insert(fact.key.substr(0, dash));
+    words.insert(fact.key.substr(dash + 1));
     EXPECT_EQ(fact.number.size(), 7u);
     EXPECT_EQ(Count(planted->text, fact.key), 1u);
     EXPECT_EQ(Count(planted->text, fact.number), 1u);
@@ -40,7 +42,32 @@ TEST(PlantFacts, TellsEachFactOnceBetweenParagraphs) {
     EXPECT_EQ(planted->text.substr(fact.offset, statement.size()), statement);
     EXPECT_EQ(planted->text.substr(fact.offset - 2, 2), "\n\n");
   }
-  EXPECT_EQ(keys.size(), 10u);
+  EXPECT_EQ(words.size(), 20u);
+}
+
+TEST(PlantFacts, FewFactsShareNoWord) {
+  const auto planted = PlantFacts(Book(200), 24, 5);
+  ASSERT_TRUE(planted.ok()) << planted.status();
+  std::set<std::string> words;
+  for (const Fact& fact : planted->facts) {
+    words.insert(fact.key.substr(0, fact.key.find('-')));
+    words.insert(fact.key.substr(fact.key.find('-') + 1));
+  }
+  EXPECT_EQ(words.size(), 48u);
+}
+
+TEST(PlantFacts, RefusesATextThatTellsOfThemAll) {
+  // So many facts use every word.
+  const auto planted = PlantFacts(Book(kMaxFacts + 1), kMaxFacts, 5);
+  ASSERT_TRUE(planted.ok()) << planted.status();
+  std::string all = Book(20);
+  for (const Fact& one : planted->facts) {
+    for (const Fact& other : planted->facts) {
+      absl::StrAppend(&all, one.key.substr(0, one.key.find('-')),
+                      other.key.substr(other.key.find('-')), "\n\n");
+    }
+  }
+  EXPECT_TRUE(absl::IsInvalidArgument(PlantFacts(all, 1, 1).status()));
 }
 
 TEST(PlantFacts, ChangesNothingElse) {

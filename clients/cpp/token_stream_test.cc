@@ -25,15 +25,6 @@ class TokenStreamTest : public ::testing::Test {
     }
   }
 
-  // The server notices a cancelled call a moment later.
-  bool AwaitCancelledAnswers(int count) {
-    const absl::Time limit = absl::Now() + absl::Seconds(10);
-    while (server_.cancelled_answers() < count && absl::Now() < limit) {
-      absl::SleepFor(absl::Milliseconds(5));
-    }
-    return server_.cancelled_answers() == count;
-  }
-
   testing::FakeServer server_;
   Client client_ = Client::Connect(server_.address());
   Session session_ = *client_.CreateSession({.id = "talk"});
@@ -85,7 +76,7 @@ TEST_F(TokenStreamTest, CancelFromAnotherThreadEndsAWaitingNext) {
   EXPECT_TRUE(absl::IsCancelled(Drain(stream)));
   canceller.join();
   EXPECT_TRUE(absl::IsFailedPrecondition(stream.Resume()));
-  EXPECT_TRUE(AwaitCancelledAnswers(1));
+  EXPECT_TRUE(server_.AwaitCancelledAnswers(1));
 }
 
 TEST_F(TokenStreamTest, DestructionCancels) {
@@ -94,7 +85,7 @@ TEST_F(TokenStreamTest, DestructionCancels) {
     TokenStream stream = session_.Generate({});
     ASSERT_TRUE((*stream.Next())->has_start());
   }
-  EXPECT_TRUE(AwaitCancelledAnswers(1));
+  EXPECT_TRUE(server_.AwaitCancelledAnswers(1));
 }
 
 }  // namespace

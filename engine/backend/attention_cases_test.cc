@@ -36,10 +36,24 @@ const AttentionCase kCases[] = {
     {.name = "no rotation", .rotary_dim = 0},
     {.name = "rotation of every channel", .rotary_dim = 64},
     {.name = "two channels turn", .rotary_dim = 2},
-    {.name = "mamba2attn-2.7b", .q_heads = 30, .kv_heads = 30, .head_dim = 128, .rotary_dim = 64,
-     .context = 200, .rows = 2, .span = 1, .window = 64},
-    {.name = "bamba-9b", .q_heads = 32, .kv_heads = 8, .head_dim = 128, .rotary_dim = 64,
-     .context = 300, .rows = 3, .span = 2, .window = 128},
+    {.name = "mamba2attn-2.7b",
+     .q_heads = 30,
+     .kv_heads = 30,
+     .head_dim = 128,
+     .rotary_dim = 64,
+     .context = 200,
+     .rows = 2,
+     .span = 1,
+     .window = 64},
+    {.name = "bamba-9b",
+     .q_heads = 32,
+     .kv_heads = 8,
+     .head_dim = 128,
+     .rotary_dim = 64,
+     .context = 300,
+     .rows = 3,
+     .span = 2,
+     .window = 128},
     {.name = "one KV head", .q_heads = 5, .kv_heads = 1},
     {.name = "a KV head a query head", .q_heads = 3, .kv_heads = 3},
     {.name = "more query heads than a tile has rows", .q_heads = 26, .kv_heads = 2},
@@ -88,13 +102,12 @@ class Scene {
   std::vector<int32_t> Retrieve(RetrievalStats* stats) {
     blocks_ = static_cast<int32_t*>(run_.Zeros(c_.kv_heads * c_.span));
     const AttentionChunk chunk = ChunkOf(c_.context, c_.context + c_.rows, 0);
-    const RetrievalRequest request{
-        .chunk = 0,
-        .first = c_.sinks,
-        .last = static_cast<int32_t>(window_begin() / c_.block_size),
-        .span_blocks = c_.span,
-        .first_candidates = 4,
-        .candidate_budget = 1000};
+    const RetrievalRequest request{.chunk = 0,
+                                   .first = c_.sinks,
+                                   .last = static_cast<int32_t>(window_begin() / c_.block_size),
+                                   .span_blocks = c_.span,
+                                   .first_candidates = 4,
+                                   .candidate_budget = 1000};
     run_->RetrieveSpan({.q = q_,
                         .q_stride = QueryStride(),
                         .q_heads = c_.q_heads,
@@ -232,8 +245,7 @@ TEST_P(AttentionCases, FarPositionsTurnAlike) {
       pages[b] = run.Upload(Random(layout.page_bytes() / 4, 7 + b));
     }
     const AttentionChunk chunk{.row_count = 1, .begin = far + 40, .pages = pages.data()};
-    const SpanAttentionRequest request{
-        .chunk = 0, .window_begin = far / 32 * 32, .remap = false};
+    const SpanAttentionRequest request{.chunk = 0, .window_begin = far / 32 * 32, .remap = false};
     void* out = run.Zeros(6 * 64);
     run->SpanAttention({.q = run.Upload(Random(6 * 64, 1)),
                         .q_stride = 6 * 64,

@@ -235,9 +235,9 @@ struct TokenCount {
 };
 
 struct SampleRow {
-  const SamplingParams* params = nullptr;  // host
-  std::span<const TokenCount> counts = {};      // host; tokens seen, each once; may be empty
-  memory::Position position = 0;           // of the token being drawn: noise is f(seed, position)
+  const SamplingParams* params = nullptr;   // host
+  std::span<const TokenCount> counts = {};  // host; tokens seen, each once; may be empty
+  memory::Position position = 0;            // of the token being drawn: noise is f(seed, position)
 };
 
 struct TokenLogprob {

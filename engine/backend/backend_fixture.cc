@@ -8,6 +8,8 @@
 #include <limits>
 #include <random>
 
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
 #include "engine/backend/cpu/cpu_backend.h"
 #include "hwy/highway.h"
 
@@ -28,6 +30,15 @@ uint16_t ToF16(float value) {
   return static_cast<uint16_t>(sign | exponent << 10 | ((bits >> 13) & 1023));
 }
 
+std::unique_ptr<Backend> CpuOn(int64_t target) {
+  hwy::SetSupportedTargetsForTest(target);
+  hwy::GetChosenTarget().Update(target);
+  std::unique_ptr<Backend> backend = CreateCpuBackend({.threads = 2});
+  CHECK_EQ(backend->name(),
+           absl::StrCat("cpu (", absl::AsciiStrToLower(hwy::TargetName(target)), ", 2 threads)"));
+  return backend;
+}
+
 }  // namespace
 
 std::vector<BackendUnderTest> BackendsUnderTest() {
@@ -35,11 +46,8 @@ std::vector<BackendUnderTest> BackendsUnderTest() {
   hwy::SetSupportedTargetsForTest(0);
   for (const int64_t target : {HWY_AVX3, HWY_AVX2, HWY_SCALAR}) {
     if (target != HWY_SCALAR && (hwy::SupportedTargets() & target) == 0) continue;
-    backends.push_back({std::string("cpu_") + hwy::TargetName(target), [target] {
-                          hwy::SetSupportedTargetsForTest(target);
-                          hwy::GetChosenTarget().Update(target);
-                          return CreateCpuBackend({.threads = 2});
-                        }});
+    backends.push_back(
+        {std::string("cpu_") + hwy::TargetName(target), [target] { return CpuOn(target); }});
   }
   return backends;
 }
@@ -104,7 +112,7 @@ const Matrix* OpRun::Load(const StoredTensor& tensor) {
 
 std::vector<float> OpRun::Read(const void* from, int64_t count) {
   std::vector<float> values(count);
-  backend_->CopyToHost(values.data(), from, count * sizeof(float));
+  if (count > 0) backend_->CopyToHost(values.data(), from, count * sizeof(float));
   return values;
 }
 

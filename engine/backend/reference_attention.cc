@@ -57,8 +57,8 @@ std::vector<Seen> SeenBy(const SpanAttentionParams& params, const SpanAttentionR
   for (int64_t t = 0; t < request.sink_blocks * size; ++t) seen.push_back({t, t, -1});
   for (int32_t i = 0; i < request.span_count; ++i) {
     const int64_t block =
-        params.blocks[(int64_t{request.span_row} * params.layout.kv_heads + g) * params.max_span +
-                      i];
+        params
+            .blocks[(int64_t{request.span_row} * params.layout.kv_heads + g) * params.max_span + i];
     for (int64_t t = 0; t < size; ++t) {
       const int64_t token = block * size + t;
       seen.push_back({token, request.remap ? (request.sink_blocks + i) * size + t : token, i});
@@ -136,9 +136,9 @@ void ReferenceRetrieveSpan(const RetrieveSpanParams& params) {
           const auto key = KeyOf(layout, chunk, g, int64_t{block} * layout.block_size + t);
           for (int64_t row = 0; row < chunk.row_count; ++row) {
             for (int32_t j = 0; j < group; ++j) {
-              relevance = std::max(relevance, Dot(key, QueryOf(params.q, params.q_stride, layout,
-                                                               chunk.row_begin + row,
-                                                               int64_t{g} * group + j)));
+              relevance = std::max(
+                  relevance, Dot(key, QueryOf(params.q, params.q_stride, layout,
+                                              chunk.row_begin + row, int64_t{g} * group + j)));
             }
           }
         }

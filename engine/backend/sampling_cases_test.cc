@@ -42,8 +42,8 @@ class SamplingCases : public ::testing::TestWithParam<BackendUnderTest> {
   OpRun tested_{GetParam().create()};
   OpRun oracle_{CreateReferenceBackend()};
   // Probabilities 0.4, 0.3, 0.2, 0.06, 0.04.
-  const std::vector<float> five_ = {std::log(0.2f), std::log(0.4f), std::log(0.04f),
-                                    std::log(0.3f), std::log(0.06f)};
+  const std::vector<float> five_ = {std::log(0.2f), std::log(0.4f), std::log(0.04f), std::log(0.3f),
+                                    std::log(0.06f)};
 };
 INSTANTIATE_TEST_SUITE_P(Backends, SamplingCases, ::testing::ValuesIn(BackendsUnderTest()),
                          BackendName);
@@ -61,8 +61,12 @@ TEST_P(SamplingCases, DrawsAsTheOracleDoes) {
       {.temperature = 1e-30f, .seed = 6},
       {.temperature = 100, .top_p = 0.999f, .seed = 7},
       {.temperature = 1, .top_k = 1 << 20, .seed = 8},
-      {.temperature = 0.8f, .repetition_penalty = 1.3f, .presence_penalty = 0.5f,
-       .frequency_penalty = 0.25f, .logit_bias = {{5, 4.0f}, {7, -100.0f}}, .seed = 9},
+      {.temperature = 0.8f,
+       .repetition_penalty = 1.3f,
+       .presence_penalty = 0.5f,
+       .frequency_penalty = 0.25f,
+       .logit_bias = {{5, 4.0f}, {7, -100.0f}},
+       .seed = 9},
   };
   const std::vector<TokenCount> counts = {{0, 1, 0}, {3, 0, 4}, {9, 2, 2}};
   for (const int64_t vocab : {1, 17, 6144}) {
@@ -120,10 +124,10 @@ TEST_P(SamplingCases, FiltersKeepWhatTheySay) {
   using Tokens = std::vector<memory::TokenId>;
   EXPECT_EQ(kept({}), (Tokens{0, 1, 2, 3, 4}));
   EXPECT_EQ(kept({.top_k = 2}), (Tokens{1, 3}));
-  EXPECT_EQ(kept({.top_p = 0.65f}), (Tokens{1, 3}));        // 0.4 + 0.3
-  EXPECT_EQ(kept({.top_p = 0.75f}), (Tokens{0, 1, 3}));     // the smallest set that reaches it
-  EXPECT_EQ(kept({.top_p = 0.0f}), (Tokens{1}));            // at least one
-  EXPECT_EQ(kept({.min_p = 0.45f}), (Tokens{0, 1, 3}));     // 0.2 >= 0.45 * 0.4
+  EXPECT_EQ(kept({.top_p = 0.65f}), (Tokens{1, 3}));     // 0.4 + 0.3
+  EXPECT_EQ(kept({.top_p = 0.75f}), (Tokens{0, 1, 3}));  // the smallest set that reaches it
+  EXPECT_EQ(kept({.top_p = 0.0f}), (Tokens{1}));         // at least one
+  EXPECT_EQ(kept({.min_p = 0.45f}), (Tokens{0, 1, 3}));  // 0.2 >= 0.45 * 0.4
   EXPECT_EQ(kept({.min_p = 1.0f}), (Tokens{1}));
   EXPECT_EQ(kept({.top_k = 3, .top_p = 0.7f}), (Tokens{1, 3}));  // 0.7 of what top-k left: 0.63
 }
@@ -163,7 +167,8 @@ TEST_P(SamplingCases, NoiseIsAFunctionOfSeedAndPosition) {
   for (int i = 0; i < 3; ++i) rows.insert(rows.end(), logits.begin(), logits.end());
   std::vector<SampledToken> out(3);
   const SampleRow samples[] = {{&b, {}, 7}, {&a, {}, 7}, {&b, {}, 7}};
-  tested_->SampleTokens({.logits = tested_.Upload(rows), .vocab = 100, .rows = samples, .out = out});
+  tested_->SampleTokens(
+      {.logits = tested_.Upload(rows), .vocab = 100, .rows = samples, .out = out});
   EXPECT_EQ(out[0].token, out[2].token);
   EXPECT_GT(Histogram(Draw(tested_, logits, a, 100)).size(), 20u);
 }

@@ -48,7 +48,7 @@ TEST(DemoModelTest, EveryNamedTensorHasItsShape) {
   expect(names.final_norm + ".weight", {384});
   for (int layer = 0; layer < 8; ++layer) {
     for (const std::string& name : {names.mixer_norm, names.mlp_norm}) {
-      expect(TensorName(name, layer), {384});
+      expect(TensorName(name, layer) + ".weight", {384});
     }
     expect(TensorName(names.gate, layer) + ".weight", {1024, 384});
     expect(TensorName(names.up, layer) + ".weight", {1024, 384});

@@ -96,8 +96,9 @@ class Reader {
   bool start_array(size_t) {
     if (section_ == Section::kVocab) return Fail("model.vocab: an id is an array");
     if (!Deeper()) return false;
-    if (section_ == Section::kMerges)
+    if (section_ == Section::kMerges) {
       return depth_ == kPairDepth || FailMerge("an array inside a pair");
+    }
     if (depth_ == kTableDepth && InModel("merges")) {
       // A merge names its tokens, and they are looked up as it is read.
       if (file_.vocabulary.size() == 0) return Fail("model.merges: must come after model.vocab");

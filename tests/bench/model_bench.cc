@@ -24,6 +24,9 @@ ABSL_FLAG(int32_t, history, 131072, "tokens of the long history");
 ABSL_FLAG(int32_t, short_history, 4096, "tokens of the short history");
 ABSL_FLAG(int32_t, decode_tokens, 48, "decode steps timed at each point");
 ABSL_FLAG(int32_t, batch, 16, "sequences of the batched decode");
+ABSL_FLAG(int32_t, candidate_budget, eidetic::memory::SpanSettings().candidate_budget,
+          "blocks that the two-stage rule re-ranks at most");
+ABSL_FLAG(bool, prefill_retrieval, true, "whether appended chunks retrieve");
 ABSL_FLAG(int32_t, threads, 2, "threads of the backend");
 
 namespace eidetic {
@@ -135,7 +138,11 @@ void Run() {
   SpanSettings full;
   full.policy = AttentionPolicy::kFull;
 
-  TestSession session = runner.NewSession(SpanSettings());
+  SpanSettings settings;
+  settings.candidate_budget = absl::GetFlag(FLAGS_candidate_budget);
+  settings.first_candidates = std::min(settings.first_candidates, settings.candidate_budget);
+  settings.retrieve_in_prefill = absl::GetFlag(FLAGS_prefill_retrieval);
+  TestSession session = runner.NewSession(settings);
   const std::span<const TokenId> tokens(book);
   const double first = Prefill(&runner, &session, tokens.first(short_history));
   PrintPrefill("se_attn", 0, short_history, first);

@@ -13,7 +13,6 @@ import statistics
 import sys
 import time
 from pathlib import Path
-from typing import List, Tuple
 
 ROOT = Path(__file__).resolve().parents[2]
 # Largest difference of a logit from its golden, over the largest |logit| at that position.
@@ -26,10 +25,9 @@ CHECKED_TOKENS = 32
 # The first pass allocates, starts threads and compiles what the later ones reuse.
 WARM_UP_TOKENS = 512
 
-# One runner an implementation. logits(ids): [tokens, vocabulary] of a whole sequence.
-# generate(ids, count): `count` greedy ids and the seconds that each took; the first one's are
-# the prefill's.
-Generated = Tuple[List[int], List[float]]
+# A runner's logits(ids): [tokens, vocabulary]. Its generate(ids, count): `count` greedy ids and
+# the seconds that each took; the first one's are the prefill's.
+Generated = tuple[list[int], list[float]]
 
 
 class PlainRunner:
@@ -40,13 +38,12 @@ class PlainRunner:
 
         self.model = torch_model.Model(folder)
 
-    def logits(self, ids: List[int]):
+    def logits(self, ids: list[int]):
         return self.model.forward(ids, self.model.new_state(len(ids)), all_rows=True)
 
-    def generate(self, ids: List[int], count: int) -> Generated:
+    def generate(self, ids: list[int], count: int) -> Generated:
         state = self.model.new_state(len(ids) + count)
-        tokens: List[int] = []
-        seconds = []
+        tokens, seconds = [], []
         while len(tokens) < count:
             begin = time.perf_counter()
             row = self.model.forward(tokens[-1:] or ids, state)
@@ -65,13 +62,13 @@ class TransformersRunner:
         # No token ends the continuation early.
         self.model.generation_config.eos_token_id = None
 
-    def logits(self, ids: List[int]):
+    def logits(self, ids: list[int]):
         import torch
 
         with torch.no_grad():
             return self.model(input_ids=torch.tensor([ids]), use_cache=False).logits[0]
 
-    def generate(self, ids: List[int], count: int) -> Generated:
+    def generate(self, ids: list[int], count: int) -> Generated:
         import torch
 
         times = [time.perf_counter()]

@@ -7,7 +7,6 @@ over whole chunks, caches are never copied. torch_bench.py compares it with the 
 import json
 import math
 from pathlib import Path
-from typing import Dict, List
 
 import torch
 import torch.nn.functional as F
@@ -20,7 +19,7 @@ SCAN_CHUNK = 64
 ATTENTION_CHUNK = 256
 
 
-def read_safetensors(path: Path) -> Dict[str, Tensor]:
+def read_safetensors(path: Path) -> dict[str, Tensor]:
     """All tensors of one file, as float32. Layout: length in 8 bytes, JSON header, data."""
     data = bytearray(path.read_bytes())
     start = 8 + int.from_bytes(data[:8], "little")
@@ -28,12 +27,9 @@ def read_safetensors(path: Path) -> Dict[str, Tensor]:
     header.pop("__metadata__", None)
     tensors = {}
     for name, entry in header.items():
-        flat = torch.frombuffer(
-            data,
-            dtype=DTYPES[entry["dtype"]],
-            count=math.prod(entry["shape"]),
-            offset=start + entry["data_offsets"][0],
-        )
+        dtype, count = DTYPES[entry["dtype"]], math.prod(entry["shape"])
+        offset = start + entry["data_offsets"][0]
+        flat = torch.frombuffer(data, dtype=dtype, count=count, offset=offset)
         tensors[name] = flat.reshape(entry["shape"]).float()
     return tensors
 
@@ -49,6 +45,18 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     return torch.cat([a * cos - b * sin, b * cos + a * sin, rest], dim=-1)
 
 
+def causal_conv(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Depthwise. x: [width - 1 + tokens, channels]. Returns [channels, tokens]."""
+    if x.shape[0] == weight.shape[-1]:  # one token: conv1d costs more to set up than to do
+        return (x.t() * weight[:, 0]).sum(-1, keepdim=True) + bias[:, None]
+    return F.conv1d(x.t()[None], weight, bias, groups=weight.shape[0])[0]
+
+
+def per_head(x: Tensor, heads: int) -> Tensor:
+    """[groups, tokens, N] to [heads, tokens, N], without a copy where there is one group."""
+    return x[:, None].expand(-1, heads // x.shape[0], -1, -1).reshape(heads, *x.shape[1:])
+
+
 def scan_chunk(x: Tensor, log_decay: Tensor, b: Tensor, c: Tensor, state: Tensor) -> Tensor:
     """One chunk of the SSD algorithm (Dao & Gu 2024, section 6); updates `state` in place.
 
@@ -62,8 +70,7 @@ def scan_chunk(x: Tensor, log_decay: Tensor, b: Tensor, c: Tensor, state: Tensor
     future = torch.ones(tokens, tokens, dtype=torch.bool).triu(1)
     decay = (total[:, :, None] - total[:, None, :]).masked_fill(future, -math.inf).exp()
     scores = (c @ b.transpose(1, 2))[:, None] * decay.view(groups, -1, tokens, tokens)
-    per_head = heads // groups
-    b, c = b.repeat_interleave(per_head, 0), c.repeat_interleave(per_head, 0)
+    b, c = per_head(b, heads), per_head(c, heads)
     y = scores.view(heads, tokens, tokens) @ x
     y += (c @ state.transpose(1, 2)) * total.exp()[:, :, None]
     to_end = (total[:, -1:] - total).exp()[:, :, None]
@@ -73,31 +80,29 @@ def scan_chunk(x: Tensor, log_decay: Tensor, b: Tensor, c: Tensor, state: Tensor
 
 def scan_step(x: Tensor, log_decay: Tensor, b: Tensor, c: Tensor, state: Tensor) -> Tensor:
     """scan_chunk of one token: the plain recurrence."""
-    per_head = x.shape[0] // b.shape[0]
-    b, c = b.repeat_interleave(per_head, 0), c.repeat_interleave(per_head, 0)
+    b, c = per_head(b, x.shape[0]), per_head(c, x.shape[0])
     state.mul_(log_decay[:, :, None].exp()).add_(x.transpose(1, 2) * b)
     return (state @ c.transpose(1, 2)).transpose(1, 2)
 
 
 class State:
-    """What one sequence remembers: KV cache, scan and convolution states, by layer."""
+    """What one sequence remembers: KV cache, or scan and convolution states, by layer."""
 
     def __init__(self) -> None:
         self.tokens = 0
-        self.layers: List[Dict[str, Tensor]] = []
+        self.layers: list[dict[str, Tensor]] = []
 
 
 class Model:
     def __init__(self, folder: Path) -> None:
         config = json.loads((folder / "config.json").read_text())
-        weights: Dict[str, Tensor] = {}
+        weights: dict[str, Tensor] = {}
         for path in sorted(folder.glob("*.safetensors")):
             weights.update(read_safetensors(path))
-        self.layer_weights: List[Dict[str, Tensor]] = []
-        for layer in range(config["num_hidden_layers"]):
-            prefix = f"model.layers.{layer}."
-            own = {k[len(prefix) :]: v for k, v in weights.items() if k.startswith(prefix)}
-            self.layer_weights.append(own)
+        prefixes = [f"model.layers.{layer}." for layer in range(config["num_hidden_layers"])]
+        self.layer_weights = [
+            {k[len(p) :]: v for k, v in weights.items() if k.startswith(p)} for p in prefixes
+        ]
         self.embedding = weights["model.embed_tokens.weight"]
         self.head = weights.get("lm_head.weight", self.embedding)
         self.final_norm = weights["model.final_layernorm.weight"]
@@ -110,7 +115,7 @@ class Model:
         self.conv_channels = self.inner + 2 * self.groups * self.d_state
         self.conv_width = config["mamba_d_conv"]
         rotary = int(self.head_dim * config["partial_rotary_factor"])
-        exponents = torch.arange(0, rotary, 2, dtype=torch.float32) / rotary
+        exponents = torch.arange(0, rotary, 2) / rotary
         self.frequencies = config["rope_theta"] ** -exponents
 
     def new_state(self, capacity: int) -> State:
@@ -126,21 +131,16 @@ class Model:
                 state.layers.append({"conv": conv, "ssm": ssm})
         return state
 
-    def mamba(self, w: Dict[str, Tensor], x: Tensor, state: Dict[str, Tensor]) -> Tensor:
+    def mamba(self, w: dict[str, Tensor], x: Tensor, state: dict[str, Tensor]) -> Tensor:
         tokens = x.shape[0]
         gate, conv_in, dt = F.linear(x, w["mamba.in_proj.weight"]).split(
             [self.inner, self.conv_channels, self.ssm_heads], dim=-1
         )
         conv_in = torch.cat([state["conv"], conv_in])
         state["conv"] = conv_in[tokens:].clone()
-        conv = F.conv1d(
-            conv_in.t()[None],
-            w["mamba.conv1d.weight"],
-            w["mamba.conv1d.bias"],
-            groups=self.conv_channels,
-        )
+        conv = causal_conv(conv_in, w["mamba.conv1d.weight"], w["mamba.conv1d.bias"])
         size = self.groups * self.d_state
-        u, b, c = F.silu(conv[0]).split([self.inner, size, size])
+        u, b, c = F.silu(conv).split([self.inner, size, size])
         u = u.view(self.ssm_heads, self.ssm_dim, tokens).transpose(1, 2)
         b = b.view(self.groups, self.d_state, tokens).transpose(1, 2)
         c = c.view(self.groups, self.d_state, tokens).transpose(1, 2)
@@ -154,7 +154,7 @@ class Model:
         return F.linear(y, w["mamba.out_proj.weight"])
 
     def attention(
-        self, w: Dict[str, Tensor], x: Tensor, state: Dict[str, Tensor], past: int
+        self, w: dict[str, Tensor], x: Tensor, state: dict[str, Tensor], past: int
     ) -> Tensor:
         tokens, end = x.shape[0], past + x.shape[0]
         angles = torch.arange(past, end)[:, None] * self.frequencies
@@ -172,9 +172,8 @@ class Model:
         for begin in range(0, tokens, ATTENTION_CHUNK):
             rows = q[:, :, begin : begin + ATTENTION_CHUNK]
             count, seen = rows.shape[2], past + begin + rows.shape[2]
-            scores = rows.reshape(self.kv_heads, -1, self.head_dim) @ state["k"][
-                :, :seen
-            ].transpose(1, 2)
+            keys = state["k"][:, :seen].transpose(1, 2)
+            scores = rows.reshape(self.kv_heads, -1, self.head_dim) @ keys
             scores = scores.view(*rows.shape[:3], seen)
             scores[..., seen - count :] += torch.full((count, count), -math.inf).triu(1)
             shares = scores.softmax(-1).view(self.kv_heads, -1, seen)
@@ -183,7 +182,7 @@ class Model:
         return F.linear(heads, w["self_attn.o_proj.weight"])
 
     @torch.no_grad()
-    def forward(self, ids: List[int], state: State, all_rows: bool = False) -> Tensor:
+    def forward(self, ids: list[int], state: State, all_rows: bool = False) -> Tensor:
         """Logits [1 or tokens, vocabulary]: of the last token, or of every one."""
         x = self.embedding[torch.tensor(ids)]
         for w, layer in zip(self.layer_weights, state.layers):

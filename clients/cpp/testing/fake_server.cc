@@ -277,6 +277,13 @@ FakeServer::Record* FakeServer::Find(const std::string& name) {
   return it == records_.end() ? nullptr : &it->second;
 }
 
+bool FakeServer::AwaitCancelledAnswers(int count) const {
+  for (int i = 0; i < 2000 && cancelled_answers_ < count; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  return cancelled_answers_ == count;
+}
+
 std::optional<std::string> FakeServer::TextOf(const std::string& name) const {
   std::lock_guard lock(mutex_);
   const auto it = records_.find(name);

@@ -53,8 +53,9 @@ class FakeServer {
   // Bytes that the session holds; nothing when there is no such session.
   std::optional<std::string> TextOf(const std::string& name) const;
   std::vector<std::string> SessionNames() const;
-  // Answers that a client cancelled.
-  int cancelled_answers() const { return cancelled_answers_; }
+  // Whether clients have cancelled `count` answers; waits for it, up to ten seconds, since a
+  // server hears of it a moment later.
+  bool AwaitCancelledAnswers(int count) const;
   std::vector<v1::GenerateRequest> generate_requests() const;
 
   Faults faults;

@@ -63,16 +63,16 @@ class TileWork {
   void SetQueries() {
     for (int64_t query = 0; query < queries_; ++query) {
       const int64_t position = chunk_.begin + begin_ + query / group_;
-      softmax_.SetQuery(query,
-                     static_cast<const float*>(params_.q) + Row(query) * params_.q_stride +
-                         HeadOffset(query),
-                     position - request_.window_begin + window_position_, params_.scale);
+      softmax_.SetQuery(
+          query,
+          static_cast<const float*>(params_.q) + Row(query) * params_.q_stride + HeadOffset(query),
+          position - request_.window_begin + window_position_, params_.scale);
     }
   }
 
   void AttendAll(int64_t block, int64_t position) {
     softmax_.Attend(softmax_.Load(chunk_.pages[block], kv_head_, position), 0, queries_,
-                 params_.layout.block_size);
+                    params_.layout.block_size);
   }
 
   void AttendSpan(bool keep_sums) {
@@ -97,7 +97,7 @@ class TileWork {
     const int64_t last = chunk_.begin + end_ - 1;
     for (int64_t start = request_.window_begin; start <= last; start += size) {
       const BlockView block = softmax_.Load(chunk_.pages[start / size], kv_head_,
-                                         start - request_.window_begin + window_position_);
+                                            start - request_.window_begin + window_position_);
       // Rows before `start` see nothing of the block, rows from `whole` on all of it.
       const int64_t whole = std::max(start + size - 1, first);
       for (int64_t at = std::max(start, first); at < std::min(whole, last + 1); ++at) {
@@ -124,7 +124,8 @@ class TileWork {
     const float* maxima = scratch_->span_maxima.Ensure(queries_ * count);
     for (int64_t query = 0; query < queries_; ++query) {
       for (int64_t i = 0; i < count; ++i) {
-        const double rescale = std::exp(double{maxima[query * count + i]} - softmax_.maximum(query));
+        const double rescale =
+            std::exp(double{maxima[query * count + i]} - softmax_.maximum(query));
         mass[i] += sums[query * count + i] * rescale / softmax_.sum(query);
       }
     }

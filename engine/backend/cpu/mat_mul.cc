@@ -109,7 +109,8 @@ void MatMulOnTarget(const MatMulParams& params, ThreadPool* pool) {
   const auto& w = static_cast<const PackedMatrix&>(*params.w);
   const int64_t block_rows = kTilesPerItem * kMaxTileRows;
   const int64_t row_blocks = (params.rows + block_rows - 1) / block_rows;
-  const int64_t group = PanelsAtOnce(static_cast<int>(std::min<int64_t>(params.rows, kMaxTileRows)));
+  const int64_t group =
+      PanelsAtOnce(static_cast<int>(std::min<int64_t>(params.rows, kMaxTileRows)));
   const int64_t groups = (w.panels() + group - 1) / group;
   pool->ParallelFor(row_blocks * groups, [&](int64_t item, int) {
     const int64_t begin = item / groups * block_rows;

@@ -62,7 +62,8 @@ class OnlineSoftmax {
     std::copy_n(from, layout_.head_dim, to);
     const int64_t half = rope_.rotary_dim() / 2;
     const float* turn =
-        half == 0 ? nullptr : RopeTileOf(position / kRopeTilePositions) + position % kRopeTilePositions;
+        half == 0 ? nullptr
+                  : RopeTileOf(position / kRopeTilePositions) + position % kRopeTilePositions;
     for (int64_t i = 0; i < half; ++i, turn += 2 * kRopeTilePositions) {
       const float cosine = turn[0], sine = turn[kRopeTilePositions];
       to[i] = from[i] * cosine - from[i + half] * sine;
@@ -224,12 +225,12 @@ class OnlineSoftmax {
   const RopeTable& rope_;
   const int64_t columns_;  // head_dim rounded up to 16
   AttentionScratch* scratch_;
-  float* q_;           // [queries][head_dim]
-  float* out_;         // [queries][columns], not yet divided by sum_
-  float* maximum_;     // [queries]
-  float* sum_;         // [queries], relative to exp(maximum)
+  float* q_;          // [queries][head_dim]
+  float* out_;        // [queries][columns], not yet divided by sum_
+  float* maximum_;    // [queries]
+  float* sum_;        // [queries], relative to exp(maximum)
   float* block_sum_;  // [queries], of the last block
-  float* weights_;     // [kMaxTileRows][S]
+  float* weights_;    // [kMaxTileRows][S]
 };
 
 }  // namespace eidetic::cpu::HWY_NAMESPACE

@@ -43,9 +43,9 @@ absl::Status CheckMatrices(std::span<const TensorView> views) {
           absl::StrCat("a weight matrix has ", view.shape.size(), " dimensions; it must have 2"));
     }
     if (view.shape[1] != views[0].shape[1]) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("stacked weight matrices have ", views[0].shape[1], " and ", view.shape[1],
-                       " columns; they must agree"));
+      return absl::InvalidArgumentError(absl::StrCat("stacked weight matrices have ",
+                                                     views[0].shape[1], " and ", view.shape[1],
+                                                     " columns; they must agree"));
     }
     auto count = CountElements(view);
     if (!count.ok()) return count.status();
@@ -65,9 +65,9 @@ absl::StatusOr<std::unique_ptr<PackedMatrix>> PackedMatrix::Pack(std::span<const
     all_bf16 = all_bf16 && view.dtype == DType::kBF16;
     for (int64_t row = 0; row < view.shape[0]; ++row) sources.emplace_back(&view, row);
   }
-  auto matrix = absl::WrapUnique(
-      new PackedMatrix(static_cast<int64_t>(sources.size()), views[0].shape[1],
-                       all_bf16 ? DType::kBF16 : DType::kF32, arena));
+  auto matrix =
+      absl::WrapUnique(new PackedMatrix(static_cast<int64_t>(sources.size()), views[0].shape[1],
+                                        all_bf16 ? DType::kBF16 : DType::kF32, arena));
   absl::StatusOr<void*> data = arena->Allocate(matrix->bytes());
   if (!data.ok()) return data.status();
   matrix->data_ = *data;

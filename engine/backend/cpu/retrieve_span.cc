@@ -62,8 +62,8 @@ void RetrieveSpan(const RetrieveSpanParams& params, std::vector<RetrievalScratch
   const int64_t heads = params.layout.kv_heads;
   std::vector<Outcome> outcomes(params.requests.size() * heads);
   pool->ParallelFor(static_cast<int64_t>(outcomes.size()), [&](int64_t item, int worker) {
-    outcomes[item] = Choose(params, item / heads, static_cast<int32_t>(item % heads),
-                            &(*scratch)[worker]);
+    outcomes[item] =
+        Choose(params, item / heads, static_cast<int32_t>(item % heads), &(*scratch)[worker]);
   });
   if (params.stats == nullptr) return;
   for (const Outcome& outcome : outcomes) {

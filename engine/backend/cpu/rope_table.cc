@@ -18,7 +18,7 @@ void RopeTable::Reserve(int64_t positions, ThreadPool* pool) {
   const int64_t wanted = (capped + kRopeTilePositions - 1) / kRopeTilePositions;
   const int64_t held = static_cast<int64_t>(tiles_.size()) / tile_floats();
   if (wanted <= held) return;
-  const int64_t grown = 
+  const int64_t grown =
       std::min(std::max(wanted, 2 * held), kMaxCachedPositions / kRopeTilePositions);
   tiles_.resize(grown * tile_floats());
   pool->ParallelFor(grown - held, [&](int64_t item, int) {

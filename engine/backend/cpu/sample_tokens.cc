@@ -59,8 +59,8 @@ void Adjust(const SampleRow& row, float* logits) {
       logit = logit > 0 ? logit / params.repetition_penalty : logit * params.repetition_penalty;
     }
     if (count.in_answer > 0) {
-      logit -= params.presence_penalty +
-               params.frequency_penalty * static_cast<float>(count.in_answer);
+      logit -=
+          params.presence_penalty + params.frequency_penalty * static_cast<float>(count.in_answer);
     }
   }
   for (const auto& [token, bias] : params.logit_bias) logits[token] += bias;

@@ -20,8 +20,7 @@ float Softplus(float x) { return x > 20.0f ? x : std::log1p(std::exp(x)); }
 
 // h = decay * h + input * b over one row of the state; returns h . c.
 HWY_INLINE float UpdateRow(float* HWY_RESTRICT h, const float* HWY_RESTRICT b,
-                           const float* HWY_RESTRICT c, int64_t d_state, float decay,
-                           float input) {
+                           const float* HWY_RESTRICT c, int64_t d_state, float decay, float input) {
   const FloatVector decays = hn::Set(kFloat, decay);
   const FloatVector inputs = hn::Set(kFloat, input);
   FloatVector sums[2] = {hn::Zero(kFloat), hn::Zero(kFloat)};

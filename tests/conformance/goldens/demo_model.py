@@ -12,8 +12,6 @@ import golden_io
 GREEDY_TOKENS = 256
 # A greedy choice that leads by less, relative to the largest |logit|, is as good as a tie.
 MARGIN = 1e-4
-# A continuation of fewer distinct tokens repeats itself too much to test much.
-VARIED_TOKENS = 12
 LOGITS_POSITIONS = 12
 MAX_BYTES = 6_000_000
 
@@ -75,23 +73,12 @@ def try_prompt(model, tokenizer, kind, text):
     return record, tensors
 
 
-def distinct(golden):
-    return len(set(golden[0]["greedy_ids"]))
-
-
-def choose(model, tokenizer, kind, candidates):
-    """The first candidate without a near-tie that is no mere loop, else the most varied one."""
-    kept = []
+def first_good(model, tokenizer, kind, candidates):
     for text in candidates:
         golden = try_prompt(model, tokenizer, kind, text)
-        if golden is None:
-            continue
-        kept.append(golden)
-        if distinct(golden) >= VARIED_TOKENS:
-            break
-    if not kept:
-        raise SystemExit(f"demo: every candidate of {kind} meets a near-tie; add candidates")
-    return max(kept, key=distinct)
+        if golden is not None:
+            return golden
+    raise SystemExit(f"demo: every candidate of {kind} meets a near-tie; add candidates")
 
 
 def make(demo, folder, device):
@@ -99,7 +86,7 @@ def make(demo, folder, device):
     model = golden_io.load(demo, device)
     tokenizer = Tokenizer.from_file(os.path.join(demo, "tokenizer.json"))
     goldens = [
-        choose(model, tokenizer, kind, candidates)
+        first_good(model, tokenizer, kind, candidates)
         for kind, candidates in demo_prompts.KINDS.items()
     ]
     golden_io.write(folder, {"model": "demo", "min_greedy_margin": MARGIN}, goldens, device)

@@ -1,4 +1,8 @@
-"""Candidate prompts for the demo model, by kind; one golden is made of each kind."""
+"""Candidate prompts for the demo model, by kind.
+
+One golden is made of each kind: the first candidate without a near-tie. Those whose
+continuations vary most come first.
+"""
 
 
 def chat(*turns):
@@ -43,11 +47,11 @@ def magic(word, number):
 
 KINDS = {
     "prose": [
+        '"You are late," said the captain. "The tide will not wait for either of us, and',
         "The old man closed the shutters, sat down by the fire and began to tell them how",
         "It was late in autumn when the two brothers came back to the house on the hill, and",
         "At the end of the pier there stood a woman in a grey coat who seemed to wait for",
         "No one had lived in the lighthouse since the winter of the great storm, but that night",
-        '"You are late," said the captain. "The tide will not wait for either of us, and',
         "The first thing that she noticed about the garden was",
         "My dear sister, I write to you from a small town in the north, where",
     ],
@@ -90,10 +94,10 @@ KINDS = {
         ),
     ],
     "digits": [
+        "0012 0345 6789 1000000 999 007",
         "1 2 3 4 5 6 7 8 9 10 11 12 13 14 15",
         "3.14159 2.71828 1.41421 1.73205 2.23607",
         "2024-01-31, 2024-02-29, 2024-03-31, 2024-04-30,",
-        "0012 0345 6789 1000000 999 007",
     ],
     "code": [
         "#include <vector>\n\nint Sum(const std::vector<int>& values) {\n  int sum = 0;\n",
@@ -103,8 +107,8 @@ KINDS = {
     ],
     "one_token": ["The", "\n", "It", "<|endoftext|>", "A", "When", "I", "He", "7"],
     "emoji_and_cjk": [
-        "The sign said 你好，世界 and below it 😀🎉. Naïve café, Ελλάδα, Привет —",
         "東京は雨です。🌧️ The umbrella was red, and",
+        "The sign said 你好，世界 and below it 😀🎉. Naïve café, Ελλάδα, Привет —",
         "한국어 텍스트와 emoji 👩‍🚀 stand side by side:",
     ],
     "table": [
