@@ -15,13 +15,13 @@ struct HeadSummary {
   const float* keys;  // [head_dim][tokens]
   int32_t head_dim;
   int32_t tokens;
-  float* lane;  // channel d at lane[d * kTileBlocks]
+  Bf16* lane;  // channel d at lane[d * kTileBlocks]
 
   const float* Channel(int32_t d) const { return keys + int64_t{d} * tokens; }
 };
 
 void WriteBounds(const HeadSummary& head) {
-  float* minima = head.lane + int64_t{head.head_dim} * kTileBlocks;
+  Bf16* minima = head.lane + int64_t{head.head_dim} * kTileBlocks;
   for (int32_t d = 0; d < head.head_dim; ++d) {
     // These comparisons pass over NaN: its token scores -inf, under any bound.
     float low = std::numeric_limits<float>::infinity(), high = -low;
@@ -30,25 +30,31 @@ void WriteBounds(const HeadSummary& head) {
       low = key < low ? key : low;
       high = key > high ? key : high;
     }
-    head.lane[d * kTileBlocks] = high;
-    minima[d * kTileBlocks] = low;
+    head.lane[d * kTileBlocks] = RoundUp(high);
+    minima[d * kTileBlocks] = RoundDown(low);
   }
+}
+
+// [head_dim]
+std::vector<float> Mean(const HeadSummary& head) {
+  std::vector<float> mean(head.head_dim, 0.0f);
+  for (int32_t d = 0; d < head.head_dim; ++d) {
+    for (int32_t t = 0; t < head.tokens; ++t) mean[d] += head.Channel(d)[t];
+    mean[d] /= head.tokens;
+  }
+  return mean;
 }
 
 void WriteMean(const HeadSummary& head) {
-  for (int32_t d = 0; d < head.head_dim; ++d) {
-    float sum = 0;
-    for (int32_t t = 0; t < head.tokens; ++t) sum += head.Channel(d)[t];
-    head.lane[d * kTileBlocks] = sum / head.tokens;
-  }
+  const std::vector<float> mean = Mean(head);
+  for (int32_t d = 0; d < head.head_dim; ++d) head.lane[d * kTileBlocks] = RoundNearest(mean[d]);
 }
 
 void WritePooled(const HeadSummary& head) {
-  WriteMean(head);
+  const std::vector<float> mean = Mean(head);
   std::vector<float> weights(head.tokens, 0.0f);
   for (int32_t d = 0; d < head.head_dim; ++d) {
-    const float mean = head.lane[d * kTileBlocks];
-    for (int32_t t = 0; t < head.tokens; ++t) weights[t] += mean * head.Channel(d)[t];
+    for (int32_t t = 0; t < head.tokens; ++t) weights[t] += mean[d] * head.Channel(d)[t];
   }
   const float scale = 1.0f / std::sqrt(static_cast<float>(head.head_dim));
   const float top = *std::max_element(weights.begin(), weights.end());
@@ -57,7 +63,7 @@ void WritePooled(const HeadSummary& head) {
   for (int32_t d = 0; d < head.head_dim; ++d) {
     float sum = 0;
     for (int32_t t = 0; t < head.tokens; ++t) sum += weights[t] * head.Channel(d)[t];
-    head.lane[d * kTileBlocks] = sum / total;
+    head.lane[d * kTileBlocks] = RoundNearest(sum / total);
   }
 }
 

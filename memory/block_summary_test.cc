@@ -11,6 +11,8 @@
 namespace eidetic::memory {
 namespace {
 
+// Eight significant bits: rounding to nearest is off by 2^-8 of the value at most.
+constexpr double kBf16Error = 1.0 / 256;
 constexpr PageLayout kLayout{.block_size = 32, .kv_heads = 2, .head_dim = 5};
 
 class BlockSummary : public testing::Test {
@@ -24,8 +26,9 @@ class BlockSummary : public testing::Test {
   float Summary(BlockIndex block, int32_t kv_head, int32_t vector, int32_t d) {
     const std::vector<float> query(kLayout.head_dim);
     const SpanQuery asked = bank_.Ask(query, 0, 20);
-    return kLayout.Summary(asked.tiles[block / kTileBlocks], kv_head, vector,
-                           SummaryVectors(asked.summary))[d * kTileBlocks + block % kTileBlocks];
+    return Widen(
+        kLayout.Summary(asked.tiles[block / kTileBlocks], kv_head, vector,
+                        SummaryVectors(asked.summary))[d * kTileBlocks + block % kTileBlocks]);
   }
 
   std::vector<double> Channel(BlockIndex block, int32_t kv_head, int32_t d) {
@@ -48,8 +51,10 @@ TEST_F(BlockSummary, BoundsAreTheChannelsMaximumAndMinimum) {
     for (int32_t g = 0; g < 2; ++g) {
       for (int32_t d = 0; d < kLayout.head_dim; ++d) {
         const std::vector<double> keys = Channel(b, g, d);
-        EXPECT_EQ(Summary(b, g, 0, d), *std::max_element(keys.begin(), keys.end()));
-        EXPECT_EQ(Summary(b, g, 1, d), *std::min_element(keys.begin(), keys.end()));
+        const float high = *std::max_element(keys.begin(), keys.end());
+        const float low = *std::min_element(keys.begin(), keys.end());
+        EXPECT_EQ(Summary(b, g, 0, d), Widen(RoundUp(high)));
+        EXPECT_EQ(Summary(b, g, 1, d), Widen(RoundDown(low)));
       }
     }
   }
@@ -69,7 +74,7 @@ TEST_F(BlockSummary, MeanIsTheMean) {
   bank_.Summarize(SummaryKind::kMean);
   for (BlockIndex b = 0; b < 20; ++b) {
     for (int32_t d = 0; d < kLayout.head_dim; ++d) {
-      EXPECT_NEAR(Summary(b, 1, 0, d), Mean(b, 1, d), 1e-6);
+      EXPECT_NEAR(Summary(b, 1, 0, d), Mean(b, 1, d), kBf16Error * std::abs(Mean(b, 1, d)) + 1e-6);
     }
   }
 }
@@ -89,31 +94,32 @@ TEST_F(BlockSummary, PooledIsTheMeanKeysAttentionOverTheBlock) {
       for (int32_t t = 0; t < kLayout.block_size; ++t) {
         expected += weights[t] / total * Channel(b, 0, d)[t];
       }
-      EXPECT_NEAR(Summary(b, 0, 0, d), expected, 1e-5);
+      EXPECT_NEAR(Summary(b, 0, 0, d), expected, kBf16Error * std::abs(expected) + 1e-5);
     }
   }
 }
 
 TEST_F(BlockSummary, OfEqualKeysIsTheKey) {
   for (int32_t d = 0; d < kLayout.head_dim; ++d) {
-    for (int t = 0; t < 32; ++t) *bank_.Key(0, 0, d, t) = 1000.0f * (d + 1);
+    for (int t = 0; t < 32; ++t) *bank_.Key(0, 0, d, t) = 1024.0f * (d + 1);
   }
   for (SummaryKind kind : {SummaryKind::kBounds, SummaryKind::kMean, SummaryKind::kPooled}) {
     bank_.Summarize(kind);
     for (int32_t d = 0; d < kLayout.head_dim; ++d) {
-      EXPECT_FLOAT_EQ(Summary(0, 0, 0, d), 1000.0f * (d + 1));
+      EXPECT_FLOAT_EQ(Summary(0, 0, 0, d), 1024.0f * (d + 1));
     }
   }
 }
 
 TEST_F(BlockSummary, TouchesItsOwnLaneAlone) {
   for (SummaryKind kind : {SummaryKind::kNone, SummaryKind::kBounds, SummaryKind::kPooled}) {
-    std::vector<float> tile(kLayout.tile_bytes(2) / sizeof(float), 7.0f);
+    const Bf16 untouched = RoundNearest(7.0f);
+    std::vector<Bf16> tile(kLayout.tile_bytes(2) / sizeof(Bf16), untouched);
     SummarizeBlock(kLayout, kind, bank_.Ask(std::vector<float>(5), 0, 20).pages[17], 17,
                    tile.data());
     int64_t touched = 0;
     for (size_t i = 0; i < tile.size(); ++i) {
-      if (tile[i] == 7.0f) continue;
+      if (tile[i] == untouched) continue;
       ++touched;
       EXPECT_EQ(i % kTileBlocks, 1u);
     }

@@ -25,12 +25,20 @@ enum class Kind { kDots, kBounds };
 
 // V vectors of keys at once, channel d of vector v at keys[v] + d * stride. The
 // minima, where there are any, begin `minima` floats after the maxima.
-template <int V>
+template <typename T, int V>
 struct Columns {
-  const float* keys[V];
+  const T* keys[V];
   size_t stride;
   size_t minima;
 };
+
+HWY_INLINE Vec LoadKeys(const float* keys) { return hn::LoadU(D(), keys); }
+
+HWY_INLINE Vec LoadKeys(const Bf16* keys) {
+  const hn::Rebind<uint16_t, D> narrow;
+  const hn::RebindToUnsigned<D> wide;
+  return hn::BitCast(D(), hn::ShiftLeft<16>(hn::PromoteTo(wide, hn::LoadU(narrow, keys))));
+}
 
 // A NaN score is no score; a NaN bound bounds nothing.
 template <Kind kKind>
@@ -45,9 +53,9 @@ HWY_INLINE Vec TakeMax(Vec best, Vec value) {
 // Q * V sums stay in registers: enough independent chains to hide the latency of
 // a multiply-add, and each load serves V or Q of them. (Unrolling by 8 is
 // unrolling fully: Q and V are less.)
-template <Kind kKind, int Q, int V>
-HWY_INLINE void Fold(const float* HWY_RESTRICT queries, size_t head_dim, const Columns<V>& columns,
-                     Vec (&best)[V]) {
+template <Kind kKind, int Q, typename T, int V>
+HWY_INLINE void Fold(const float* HWY_RESTRICT queries, size_t head_dim,
+                     const Columns<T, V>& columns, Vec (&best)[V]) {
   const D d;
   Vec sums[Q][V];
   HWY_UNROLL(8)
@@ -64,7 +72,7 @@ HWY_INLINE void Fold(const float* HWY_RESTRICT queries, size_t head_dim, const C
       const size_t from = kKind == Kind::kBounds && !(value >= 0) ? row + columns.minima : row;
       HWY_UNROLL(8)
       for (int v = 0; v < V; ++v) {
-        sums[q][v] = hn::MulAdd(broadcast, hn::LoadU(d, columns.keys[v] + from), sums[q][v]);
+        sums[q][v] = hn::MulAdd(broadcast, LoadKeys(columns.keys[v] + from), sums[q][v]);
       }
     }
   }
@@ -76,9 +84,9 @@ HWY_INLINE void Fold(const float* HWY_RESTRICT queries, size_t head_dim, const C
 }
 
 // The queries that are left after whole groups, `rest` of them, at most Q.
-template <Kind kKind, int Q, int V>
+template <Kind kKind, int Q, typename T, int V>
 HWY_INLINE void FoldRest(const float* queries, int32_t rest, size_t head_dim,
-                         const Columns<V>& columns, Vec (&best)[V]) {
+                         const Columns<T, V>& columns, Vec (&best)[V]) {
   if (rest == Q) {
     Fold<kKind, Q>(queries, head_dim, columns, best);
   } else if constexpr (Q > 1) {
@@ -86,8 +94,8 @@ HWY_INLINE void FoldRest(const float* queries, int32_t rest, size_t head_dim,
   }
 }
 
-template <Kind kKind, int Q, int V>
-HWY_INLINE void FoldAll(const QueryRows& queries, const Columns<V>& columns, Vec (&best)[V]) {
+template <Kind kKind, int Q, typename T, int V>
+HWY_INLINE void FoldAll(const QueryRows& queries, const Columns<T, V>& columns, Vec (&best)[V]) {
   HWY_UNROLL(8)
   for (int v = 0; v < V; ++v) best[v] = hn::Set(D(), -HUGE_VALF);
   const size_t head_dim = queries.head_dim;
@@ -105,7 +113,7 @@ float MaxDotImpl(const QueryRows& queries, const float* keys, int32_t block_size
   for (int32_t token = 0; token < block_size; token += 2 * lanes) {
     // A block of one vector is folded twice: its maximum is the same.
     const int32_t second = std::min(token + lanes, block_size - lanes);
-    const Columns<2> columns = {{keys + token, keys + second}, size_t(block_size), 0};
+    const Columns<float, 2> columns = {{keys + token, keys + second}, size_t(block_size), 0};
     Vec best[2];
     FoldAll<Kind::kDots, 6>(queries, columns, best);
     all = hn::Max(all, hn::Max(best[0], best[1]));
@@ -121,13 +129,13 @@ HWY_INLINE void ScoreTiles(const QueryRows& queries, const void* const* tiles, i
   const int32_t lanes = hn::Lanes(d);
   const int32_t vectors = tile_count * (kTileBlocks / lanes);
   for (int32_t first = 0; first < vectors; first += kVectors) {
-    Columns<kVectors> columns = {{}, kTileBlocks, size_t(queries.head_dim) * kTileBlocks};
+    Columns<Bf16, kVectors> columns = {{}, kTileBlocks, size_t(queries.head_dim) * kTileBlocks};
     int32_t at[kVectors];
     for (int v = 0; v < kVectors; ++v) {
       // Past the end the last vector is computed and stored again.
       at[v] = std::min(first + v, vectors - 1) * lanes;
       columns.keys[v] =
-          static_cast<const float*>(tiles[at[v] / kTileBlocks]) + offset + at[v] % kTileBlocks;
+          static_cast<const Bf16*>(tiles[at[v] / kTileBlocks]) + offset + at[v] % kTileBlocks;
     }
     Vec best[kVectors];
     FoldAll<kKind, 3>(queries, columns, best);

@@ -30,7 +30,7 @@ float MaxDot(const QueryRows& queries, const float* keys, int32_t block_size);
 
 // The same for one key per block: out[i * kTileBlocks + lane], i < tile_count,
 // is the largest over the queries for that lane of tile i, whose summary,
-// [head_dim][kTileBlocks], begins `offset` floats into tiles[i].
+// bfloat16 [head_dim][kTileBlocks], begins `offset` elements into tiles[i].
 void TileDots(const QueryRows& queries, const void* const* tiles, int32_t tile_count,
               int64_t offset, float* out);
 
@@ -39,9 +39,9 @@ void TileDots(const QueryRows& queries, const void* const* tiles, int32_t tile_c
 // block, in floating point, with no error term:
 //   MaxDot's chain for key c is   s <- fma(q_d, c_d, s),
 //   the bound's is                b <- fma(q_d, q_d >= 0 ? max_d : min_d, b).
-//   The bound's factor makes its exact product at least q_d c_d. If b >= s
-//   before a step, the exact sum of the bound is at least that of the score,
-//   and rounding is monotone: so b >= s after it. Both begin at 0.
+//   The maxima are rounded up and the minima down, so the bound's factor makes its exact product at
+//   least q_d c_d. If b >= s before a step, the exact sum of the bound is at least that of the
+//   score, and rounding is monotone: so b >= s after it. Both begin at 0.
 // Infinite channels may make a bound NaN: it then knows nothing, and counts as
 // +inf. A key with a NaN channel scores -inf, so the bounds may leave it out.
 void TileBounds(const QueryRows& queries, const void* const* tiles, int32_t tile_count,

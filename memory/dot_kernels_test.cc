@@ -181,12 +181,13 @@ TEST(TileDots, IsTheLargestDotWithEachBlocksVector) {
     TileDots({queries.data(), 5, 7}, query.tiles, 3, bank.layout().SummaryOffset(1, 0, 1),
              scores.data());
     for (BlockIndex b = 0; b < 37; ++b) {
-      const float* lane =
+      const Bf16* lane =
           bank.layout().Summary(query.tiles[b / kTileBlocks], 1, 0, 1) + b % kTileBlocks;
       float best = -kInfinity;
       for (int i = 0; i < 5; ++i) {
         float sum = 0;
-        for (int d = 0; d < 7; ++d) sum = std::fma(queries[i * 7 + d], lane[d * kTileBlocks], sum);
+        for (int d = 0; d < 7; ++d)
+          sum = std::fma(queries[i * 7 + d], Widen(lane[d * kTileBlocks]), sum);
         best = std::max(best, sum);
       }
       EXPECT_NEAR(scores[b], best, 1e-5f);

@@ -33,7 +33,7 @@ class KeyBank {
       : layout_(layout),
         pages_(blocks, std::vector<float>(layout.page_bytes() / sizeof(float))),
         tiles_((blocks + kTileBlocks - 1) / kTileBlocks,
-               std::vector<float>(layout.tile_bytes(2) / sizeof(float))) {}
+               std::vector<Bf16>(layout.tile_bytes(2) / sizeof(Bf16))) {}
 
   static void Fill(Family family, Random& random, float* values, int32_t count) {
     std::normal_distribution<float> gauss;
@@ -126,7 +126,8 @@ class KeyBank {
  private:
   PageLayout layout_;
   SummaryKind summary_ = SummaryKind::kNone;
-  std::vector<std::vector<float>> pages_, tiles_;
+  std::vector<std::vector<float>> pages_;
+  std::vector<std::vector<Bf16>> tiles_;
   std::vector<const void*> page_table_, tile_table_;
 };
 

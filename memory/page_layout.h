@@ -6,9 +6,11 @@
 //     keys   [head_dim][block_size]   before RoPE, channel-major
 //     values [block_size][head_dim]
 //   all keys first, then all values.
-// Index tile, float32, for kTileBlocks consecutive blocks of one layer:
+// Index tile, bfloat16, for kTileBlocks consecutive blocks of one layer:
 //     [kv_head][vector v][head_dim][kTileBlocks]
-//   Bounds have two vectors (v = 0 maximum, v = 1 minimum), other summaries one.
+//   Bounds have two vectors (v = 0 maximum, rounded up; v = 1 minimum, rounded down),
+//   other summaries one, rounded to nearest. Bounds take 1/64 of float32 KV with 32-token
+//   blocks: every decoded token reads all of them.
 //
 // Why channel-major: one SIMD lane is one token (or one block, in a tile), so
 // every dot product is one chain of fused multiply-adds over the channels in
@@ -20,6 +22,8 @@
 
 #include <cstddef>
 #include <cstdint>
+
+#include "memory/bf16.h"
 
 namespace eidetic::memory {
 
@@ -48,18 +52,18 @@ struct PageLayout {
   }
 
   size_t tile_bytes(int32_t vectors) const {
-    return sizeof(float) * kv_heads * vectors * head_dim * kTileBlocks;
+    return sizeof(Bf16) * kv_heads * vectors * head_dim * kTileBlocks;
   }
-  // Where in a tile, in floats, one summary vector of one KV head begins.
+  // Where in a tile, in elements, one summary vector of one KV head begins.
   int64_t SummaryOffset(int32_t kv_head, int32_t vector, int32_t vectors) const {
     return (int64_t{kv_head} * vectors + vector) * head_dim * kTileBlocks;
   }
   // [head_dim][kTileBlocks]
-  float* Summary(void* tile, int32_t kv_head, int32_t vector, int32_t vectors) const {
-    return static_cast<float*>(tile) + SummaryOffset(kv_head, vector, vectors);
+  Bf16* Summary(void* tile, int32_t kv_head, int32_t vector, int32_t vectors) const {
+    return static_cast<Bf16*>(tile) + SummaryOffset(kv_head, vector, vectors);
   }
-  const float* Summary(const void* tile, int32_t kv_head, int32_t vector, int32_t vectors) const {
-    return static_cast<const float*>(tile) + SummaryOffset(kv_head, vector, vectors);
+  const Bf16* Summary(const void* tile, int32_t kv_head, int32_t vector, int32_t vectors) const {
+    return static_cast<const Bf16*>(tile) + SummaryOffset(kv_head, vector, vectors);
   }
 };
 

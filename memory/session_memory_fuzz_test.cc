@@ -165,10 +165,10 @@ class Life {
 
   void CheckIndex(const SessionMemory& memory, int32_t layer) {
     const int32_t vectors = SummaryVectors(memory.summary());
-    std::vector<float> tile(kLayout.tile_bytes(2) / sizeof(float));
+    std::vector<Bf16> tile(kLayout.tile_bytes(2) / sizeof(Bf16));
     for (BlockIndex b = 0; vectors > 0 && b < memory.published() / 16; ++b) {
       SummarizeBlock(kLayout, memory.summary(), memory.pages(layer)[b], b, tile.data());
-      const float* held = static_cast<const float*>(memory.tiles(layer)[b / kTileBlocks]);
+      const Bf16* held = static_cast<const Bf16*>(memory.tiles(layer)[b / kTileBlocks]);
       const int64_t end = kLayout.SummaryOffset(kLayout.kv_heads, 0, vectors);
       for (int64_t i = b % kTileBlocks; i < end; i += kTileBlocks) ASSERT_EQ(held[i], tile[i]);
     }

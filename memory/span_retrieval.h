@@ -37,7 +37,7 @@ struct SpanQuery {
   RetrievalRule rule = RetrievalRule::kTwoStage;
   int32_t span_blocks = 8;
   int32_t first_candidates = 256;
-  int32_t candidate_budget = 2048;
+  int32_t candidate_budget = 256;
 };
 
 struct SpanChoice {

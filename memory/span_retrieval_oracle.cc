@@ -35,14 +35,14 @@ std::vector<float> OracleBounds(const PageLayout& layout, const SpanQuery& query
   std::vector<float> bounds(query.last - query.first, -kInfinity);
   for (BlockIndex block = query.first; block < query.last; ++block) {
     const void* tile = query.tiles[block / kTileBlocks];
-    const float* high = layout.Summary(tile, query.kv_head, 0, 2) + block % kTileBlocks;
-    const float* low = layout.Summary(tile, query.kv_head, 1, 2) + block % kTileBlocks;
+    const Bf16* high = layout.Summary(tile, query.kv_head, 0, 2) + block % kTileBlocks;
+    const Bf16* low = layout.Summary(tile, query.kv_head, 1, 2) + block % kTileBlocks;
     float& best = bounds[block - query.first];
     for (int32_t i = 0; i < query.query_count; ++i) {
       float sum = 0;
       for (int32_t d = 0; d < layout.head_dim; ++d) {
         const float q = query.queries[int64_t{i} * layout.head_dim + d];
-        sum = std::fma(q, (q >= 0 ? high : low)[int64_t{d} * kTileBlocks], sum);
+        sum = std::fma(q, Widen((q >= 0 ? high : low)[int64_t{d} * kTileBlocks]), sum);
       }
       if (std::isnan(sum)) sum = kInfinity;
       if (sum > best) best = sum;

@@ -40,7 +40,7 @@ struct SpanSettings {
   int32_t span_blocks = 8;      // k
   int32_t sink_blocks = 1;
   int32_t first_candidates = 256;   // two-stage: blocks re-ranked before the first proof
-  int32_t candidate_budget = 2048;  // two-stage: blocks re-ranked at most
+  int32_t candidate_budget = 256;   // two-stage: blocks re-ranked at most
   bool remap_positions = true;      // span and sinks stand right before the window
   bool retrieve_in_prefill = true;  // appended chunks retrieve too
 };

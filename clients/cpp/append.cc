@@ -30,7 +30,7 @@ class Appender {
 
   absl::StatusOr<v1::Session> GetSession();
   absl::Status RunStream();
-  // Reads one answer; false when there are no more or it makes no sense.
+  // Reads one answer; false when there are no more.
   bool ReadAnswer(Stream& stream, size_t stream_begin, size_t sent);
   // After a break: notes the parts that arrived though no answer told so.
   absl::Status Locate();
@@ -70,8 +70,9 @@ void Appender::Acknowledge(size_t parts, int64_t position) {
 bool Appender::ReadAnswer(Stream& stream, size_t stream_begin, size_t sent) {
   v1::AppendSessionResponse response;
   if (!stream.Read(&response)) return false;
-  const int64_t acknowledged = response.requests_acknowledged();
-  if (acknowledged < 0 || acknowledged > static_cast<int64_t>(sent - stream_begin)) return false;
+  // A server that acknowledges what was never sent is believed as far as makes sense.
+  const int64_t acknowledged = std::clamp<int64_t>(response.requests_acknowledged(), 0,
+                                                   static_cast<int64_t>(sent - stream_begin));
   Acknowledge(stream_begin + acknowledged, response.position());
   progress_.computed_position = response.computed_position();
   if (options_.on_progress) options_.on_progress(progress_);
@@ -92,15 +93,14 @@ absl::Status Appender::RunStream() {
     }
     *request.mutable_content() = ContentOf(parts_[sent]);
     open = stream->Write(request);
-    if (open) ++sent;
+    ++sent;
     while (open && sent - acknowledged_ >= kMaxUnacknowledgedParts) {
       open = ReadAnswer(*stream, begin, sent);
     }
   }
-  if (open) {
-    stream->WritesDone();
-    while (ReadAnswer(*stream, begin, sent)) {
-    }
+  if (open) stream->WritesDone();
+  // After a failed write too: a call does not finish while answers of it are unread.
+  while (ReadAnswer(*stream, begin, sent)) {
   }
   absl::Status status = ToAbslStatus(stream->Finish());
   if (status.ok() && acknowledged_ < parts_.size()) {

@@ -21,6 +21,10 @@ struct TokenStream::State {
 
   ~State() {
     Cancel();
+    // A call does not finish while events of it are unread.
+    Event unread;
+    while (reader && reader->Read(&unread)) {
+    }
     if (reader) reader->Finish();
   }
 

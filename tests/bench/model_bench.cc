@@ -22,7 +22,7 @@ ABSL_FLAG(std::string, model, "engine/model/demo", "model folder");
 ABSL_FLAG(std::string, book, "", "a text of at least --history tokens");
 ABSL_FLAG(int32_t, history, 131072, "tokens of the long history");
 ABSL_FLAG(int32_t, short_history, 4096, "tokens of the short history");
-ABSL_FLAG(int32_t, decode_tokens, 48, "decode steps timed at each point");
+ABSL_FLAG(int32_t, decode_tokens, 96, "decode steps timed at each point");
 ABSL_FLAG(int32_t, batch, 16, "sequences of the batched decode");
 ABSL_FLAG(int32_t, candidate_budget, eidetic::memory::SpanSettings().candidate_budget,
           "blocks that the two-stage rule re-ranks at most");
@@ -35,6 +35,9 @@ namespace {
 using memory::AttentionPolicy;
 using memory::SpanSettings;
 using memory::TokenId;
+
+// Steps of one session before the next takes its turn.
+constexpr int32_t kTurn = 8;
 
 double Now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
@@ -59,39 +62,39 @@ std::vector<TokenId> BookTokens(const std::string& folder, const std::string& pa
   return *std::move(tokens);
 }
 
-struct DecodeFigures {
-  double step_seconds = 0;
-  RetrievalStats retrieval;
+// One point at which decoding is timed.
+struct DecodePoint {
+  const char* policy;
+  TestSession session;
+  std::vector<double> seconds = {};
+  RetrievalStats retrieval = {};
+
+  double step_seconds() const { return Median(seconds); }
 };
 
-// Greedy steps of `session`; the median step, and all retrieval of them.
-DecodeFigures Decode(ModelRunner* runner, TestSession* session, int32_t steps) {
-  DecodeFigures figures;
-  std::vector<double> seconds;
-  for (int32_t i = 0; i < steps; ++i) {
-    const std::vector<float>& row = session->logits;
-    session->log.AppendGenerated(
-        static_cast<TokenId>(std::max_element(row.begin(), row.end()) - row.begin()));
-    const double begin = Now();
-    const RetrievalStats stats = runner->Step({&session, 1});
-    seconds.push_back(Now() - begin);
-    figures.retrieval.candidates_read += stats.candidates_read;
-    figures.retrieval.choices += stats.choices;
-    figures.retrieval.proven += stats.proven;
-    figures.retrieval.seconds += stats.seconds;
-  }
-  figures.step_seconds = Median(seconds);
-  return figures;
+// One greedy step.
+void DecodeStep(ModelRunner* runner, DecodePoint* point) {
+  TestSession* session = &point->session;
+  const std::vector<float>& row = session->logits;
+  session->log.AppendGenerated(
+      static_cast<TokenId>(std::max_element(row.begin(), row.end()) - row.begin()));
+  const double begin = Now();
+  const RetrievalStats stats = runner->Step({&session, 1});
+  point->seconds.push_back(Now() - begin);
+  point->retrieval.candidates_read += stats.candidates_read;
+  point->retrieval.choices += stats.choices;
+  point->retrieval.proven += stats.proven;
+  point->retrieval.seconds += stats.seconds;
 }
 
-void PrintDecode(const char* policy, int64_t history, const DecodeFigures& figures, int32_t steps) {
-  const double choices = std::max<double>(1, figures.retrieval.choices);
+void PrintDecode(const DecodePoint& point, int64_t history, int32_t steps) {
+  const double choices = std::max<double>(1, point.retrieval.choices);
   std::printf(
       "bench name=decode policy=%s history_tokens=%lld step_ms=%.3f tokens_per_second=%.1f "
       "retrieval_ms_per_step=%.3f candidate_blocks_per_choice=%.1f share_proven=%.4f\n",
-      policy, static_cast<long long>(history), figures.step_seconds * 1e3, 1 / figures.step_seconds,
-      figures.retrieval.seconds * 1e3 / steps, figures.retrieval.candidates_read / choices,
-      figures.retrieval.proven / choices);
+      point.policy, static_cast<long long>(history), point.step_seconds() * 1e3,
+      1 / point.step_seconds(), point.retrieval.seconds * 1e3 / steps,
+      point.retrieval.candidates_read / choices, point.retrieval.proven / choices);
   std::fflush(stdout);
 }
 
@@ -149,26 +152,30 @@ void Run() {
   TestSession all_full = runner.NewSession(full);
   const double first_full = Prefill(&runner, &all_full, tokens.first(short_history));
   PrintPrefill("full", 0, short_history, first_full);
-  TestSession short_se = runner.Fork(session);
-  TestSession short_full = runner.Fork(session, full);
-  const DecodeFigures se4 = Decode(&runner, &short_se, steps);
-  PrintDecode("se_attn", short_history, se4, steps);
-  const DecodeFigures full4 = Decode(&runner, &short_full, steps);
-  PrintDecode("full", short_history, full4, steps);
+  DecodePoint short_se = {"se_attn", runner.Fork(session)};
+  DecodePoint short_full = {"full", runner.Fork(session, full)};
   BenchBatchedDecode(&runner, session, absl::GetFlag(FLAGS_batch), steps);
 
   const double rest = Prefill(&runner, &session, tokens.subspan(short_history));
   PrintPrefill("se_attn", short_history, history, rest);
-  TestSession long_full = runner.Fork(session, full);
-  const DecodeFigures se128 = Decode(&runner, &session, steps);
-  PrintDecode("se_attn", history, se128, steps);
-  const DecodeFigures full128 = Decode(&runner, &long_full, steps);
-  PrintDecode("full", history, full128, steps);
+  DecodePoint long_full = {"full", runner.Fork(session, full)};
+  DecodePoint long_se = {"se_attn", std::move(session)};
+  // In turns, so that what else the machine does falls on both sides of each ratio.
+  for (int32_t done = 0; done < steps; done += kTurn) {
+    for (DecodePoint* point : {&short_se, &long_se, &short_full, &long_full}) {
+      for (int32_t i = 0; i < kTurn; ++i) DecodeStep(&runner, point);
+    }
+  }
+  const int32_t timed = static_cast<int32_t>(short_se.seconds.size());
+  PrintDecode(short_se, short_history, timed);
+  PrintDecode(short_full, short_history, timed);
+  PrintDecode(long_se, history, timed);
+  PrintDecode(long_full, history, timed);
   std::printf(
       "bench name=history_cost se_attn_ratio=%.3f full_ratio=%.3f history_tokens=%d "
       "against_tokens=%d\n",
-      se128.step_seconds / se4.step_seconds, full128.step_seconds / full4.step_seconds, history,
-      short_history);
+      long_se.step_seconds() / short_se.step_seconds(),
+      long_full.step_seconds() / short_full.step_seconds(), history, short_history);
 }
 
 }  // namespace

@@ -1,8 +1,12 @@
 // The invariants of the design, on the demo model: equalities here are bitwise.
 #include <algorithm>
+#include <filesystem>
+#include <fstream>
 #include <random>
+#include <string>
 
 #include "gtest/gtest.h"
+#include "nlohmann/json.hpp"
 #include "tests/conformance/model_runner.h"
 
 namespace eidetic {
@@ -36,9 +40,27 @@ SpanSettings SmallWindow() {
   return settings;
 }
 
+// The demo model with retrieval in all its attention layers; as shipped it retrieves in
+// the one that does the finding.
+std::string AllLayersRetrieve() {
+  const std::filesystem::path folder = std::filesystem::path(::testing::TempDir()) / "demo";
+  std::filesystem::create_directories(folder);
+  for (const auto& entry : std::filesystem::directory_iterator(kDemoModel)) {
+    std::filesystem::copy(entry.path(), folder / entry.path().filename(),
+                          std::filesystem::copy_options::overwrite_existing);
+  }
+  std::ifstream in(std::string(kDemoModel) + "/config.json");
+  nlohmann::json config = nlohmann::json::parse(in);
+  EXPECT_EQ(config.erase("eidetic_retrieving_layers"), 1u);
+  std::filesystem::remove(folder / "config.json");
+  std::ofstream(folder / "config.json") << config;
+  return folder.string();
+}
+
 class Invariants : public ::testing::Test {
  protected:
-  ModelRunner runner_{kDemoModel, {.query_chunk_tokens = 128}};
+  const std::string model_ = AllLayersRetrieve();
+  ModelRunner runner_{model_, {.query_chunk_tokens = 128}};
 };
 
 TEST_F(Invariants, SpanOfAllDistantBlocksAtTruePositionsIsFullAttention) {
@@ -145,8 +167,8 @@ TEST_F(Invariants, AloneOrInAnyBatch) {
 }
 
 TEST_F(Invariants, OneThreadOrThree) {
-  ModelRunner one(kDemoModel, {.threads = 1, .query_chunk_tokens = 128});
-  ModelRunner three(kDemoModel, {.threads = 3, .query_chunk_tokens = 128});
+  ModelRunner one(model_, {.threads = 1, .query_chunk_tokens = 128});
+  ModelRunner three(model_, {.threads = 3, .query_chunk_tokens = 128});
   TestSession a = one.NewSession(SmallWindow());
   TestSession b = three.NewSession(SmallWindow());
   const std::vector<TokenId> prompt = SomeTokens(700, 10);
