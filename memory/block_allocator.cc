@@ -20,7 +20,7 @@ absl::StatusOr<std::vector<PageId>> BlockAllocator::Allocate(int32_t count) {
         absl::StrCat(count, " wanted, ", free_count(), " of ", capacity(), " free"));
   }
   std::vector<PageId> ids(free_.rbegin(), free_.rbegin() + count);
-  free_.resize(free_.size() - count);
+  free_.erase(free_.end() - count, free_.end());
   for (PageId id : ids) references_[id.value()] = 1;
   return ids;
 }
