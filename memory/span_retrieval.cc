@@ -3,6 +3,7 @@
 #include <glog/logging.h>
 
 #include <algorithm>
+#include <functional>
 #include <numeric>
 
 #include "memory/dot_kernels.h"
@@ -64,16 +65,36 @@ class Chooser {
 
   SpanChoice TwoStage() {
     ScoreSummaries();
-    exact_.resize(query_.last - base_);
-    const Better by_bound{bounds_.data(), base_}, by_score{exact_.data(), base_};
     const int32_t first = std::max(query_.first_candidates, query_.span_blocks);
     const Iterator rest = order_.begin() + std::min<size_t>(first, order_.size());
-    std::nth_element(order_.begin(), rest, order_.end(), by_bound);
-    // In the order of their pages, which memory serves faster.
-    std::sort(order_.begin(), rest);
+    GatherBestBounds(rest);
+    exact_.resize(query_.last - base_);
+    const Better by_bound{bounds_.data(), base_}, by_score{exact_.data(), base_};
     std::for_each(order_.begin(), rest, [this](BlockIndex block) { ReadBlock(block); });
     std::nth_element(order_.begin(), Chosen(), rest, by_score);
     return Finish(by_score, Widen(rest, by_bound, by_score));
+  }
+
+  // Moves the blocks of the best bounds to [order_.begin(), rest), ascending, so that
+  // their pages are read in the order in which memory serves them fastest. Selecting
+  // among the bounds themselves and then passing once over the blocks is twice as fast
+  // as selecting among blocks.
+  void GatherBestBounds(Iterator rest) {
+    if (rest == order_.end()) return;  // order_ is ascending already
+    const int64_t wanted = rest - order_.begin();
+    std::vector<float>& sorted = exact_;  // not in use yet
+    sorted.assign(bounds_.begin() + (query_.first - base_),
+                  bounds_.begin() + (query_.last - base_));
+    std::nth_element(sorted.begin(), sorted.begin() + wanted, sorted.end(), std::greater<float>());
+    const float border = sorted[wanted];  // the best bound left out, if none equals it
+    const int64_t above = std::count_if(sorted.begin(), sorted.begin() + wanted,
+                                        [border](float bound) { return bound > border; });
+    int64_t equal = wanted - above;  // blocks at the border that are taken, the lowest first
+    Iterator taken = order_.begin(), left = rest;
+    for (BlockIndex block = query_.first; block < query_.last; ++block) {
+      const float bound = bounds_[block - base_];
+      *(bound > border || (bound == border && equal-- > 0) ? taken++ : left++) = block;
+    }
   }
 
   // Reads on among [rest, end), the best bound first, until none of them can be
