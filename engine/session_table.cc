@@ -113,8 +113,10 @@ absl::Status SessionTable::Delete(const SessionName& name,
 }
 
 absl::Status SessionTable::CheckSettings(const memory::SpanSettings& settings) const {
-  return memory::Validate(settings, rules_.block_tokens, rules_.query_chunk_tokens,
-                          rules_.trained_context);
+  const absl::Status status = memory::Validate(settings, rules_.block_tokens,
+                                               rules_.query_chunk_tokens, rules_.trained_context);
+  if (status.ok()) return status;
+  return absl::Status(status.code(), absl::StrCat("attention: ", status.message()));
 }
 
 std::shared_ptr<Session> SessionTable::Assemble(

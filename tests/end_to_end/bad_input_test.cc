@@ -108,6 +108,14 @@ TEST_F(BadInputTest, ASessionThatStandsElsewhereIsNeitherDeletedNorForked) {
   ExpectUnharmed();
 }
 
+TEST_F(BadInputTest, AForkThatReachesFartherThanTheModelNamesItsField) {
+  v1::ForkSessionRequest fork;
+  fork.set_name(session_->name());
+  fork.mutable_attention()->set_window_tokens(4096);
+  ExpectBadField(Call(sessions_, &Sessions::ForkSession, fork), "attention");
+  ExpectUnharmed();
+}
+
 TEST_F(BadInputTest, BadPages) {
   auto second = session_->Fork({.temporary = true});
   ASSERT_TRUE(second.ok());
