@@ -221,15 +221,16 @@ void LoadedModel::RunOutputs(const StepBatch& batch) {
 }
 
 void LoadedModel::CollectSpans(const StepBatch& batch) {
-  int32_t retrieving = 0;
-  for (const LayerDescription& layer : description_.layers) retrieving += layer.retrieves ? 1 : 0;
-  std::vector<std::vector<SpanUse>> spans(batch.chunks.size());
   const bool wanted = std::any_of(batch.chunks.begin(), batch.chunks.end(),
                                   [](const StepChunk* chunk) { return chunk->want_span; });
   if (!wanted) return;
+  int32_t retrieving = 0;
+  for (const LayerDescription& layer : description_.layers) retrieving += layer.retrieves ? 1 : 0;
+  std::vector<std::vector<SpanUse>> spans(batch.chunks.size());
   for (const Layer& layer : layers_) {
     if (layer.attention == nullptr) continue;
-    layer.attention->CollectSpans(backend_, description_.attention.kv_heads, retrieving, &spans);
+    layer.attention->CollectSpans(backend_, batch, description_.attention.kv_heads, retrieving,
+                                  &spans);
   }
   for (size_t i = 0; i < batch.chunks.size(); ++i) {
     if (!batch.chunks[i]->want_span) continue;

@@ -1,14 +1,6 @@
 #include "engine/layers/mamba2_layer.h"
 
 namespace eidetic {
-namespace {
-
-const float* DataOrNull(const std::unique_ptr<Vector>& vector) {
-  return vector == nullptr ? nullptr : vector->data();
-}
-
-}  // namespace
-
 Mamba2Layer::Mamba2Layer(const ModelDescription& description, int32_t layer, WeightLoader* loader)
     : description_(description) {
   const Mamba2Description& m = description.mamba2;

@@ -63,18 +63,19 @@ void SeAttentionLayer::Plan(const StepBatch& batch, const memory::PageLayout& la
                                    .candidate_budget = chunk.settings.candidate_budget});
       trace_.max_span = std::max(trace_.max_span, plan.span_count);
     }
-    trace_.plans.push_back(plan);
   }
 }
 
-void SeAttentionLayer::Retrieve(Backend* backend, const memory::PageLayout& layout, const void* q,
-                                int64_t q_stride, RetrievalStats* stats) {
+void SeAttentionLayer::Retrieve(Backend* backend, const StepBatch& batch,
+                                const memory::PageLayout& layout, const void* q, int64_t q_stride,
+                                RetrievalStats* stats) {
   if (trace_.retrievals.empty()) return;
   const size_t row = static_cast<size_t>(layout.kv_heads) * trace_.max_span;
   void* blocks = blocks_.Ensure(trace_.retrievals.size() * row * sizeof(int32_t));
   float* mass = static_cast<float*>(mass_.Ensure(trace_.retrievals.size() * row * sizeof(float)));
   for (SpanAttentionRequest& request : trace_.attentions) {
-    if (request.span_row >= 0) request.mass = mass + request.span_row * row;
+    const bool wanted = batch.chunks[request.chunk]->want_span;
+    if (wanted && request.span_row >= 0) request.mass = mass + request.span_row * row;
   }
   backend->RetrieveSpan({.q = q,
                          .q_stride = q_stride,
@@ -96,11 +97,8 @@ void SeAttentionLayer::Run(Backend* backend, StepBatch* batch, const memory::Pag
   const int64_t kv_dim = int64_t{a.kv_heads} * a.head_dim;
   const int64_t stride = q_dim + 2 * kv_dim;
   void* qkv = buffers->projected.Ensure(batch->rows * stride * element);
-  backend->MatMul({.x = x,
-                   .w = qkv_.get(),
-                   .bias = qkv_bias_ == nullptr ? nullptr : qkv_bias_->data(),
-                   .out = qkv,
-                   .rows = batch->rows});
+  backend->MatMul(
+      {.x = x, .w = qkv_.get(), .bias = DataOrNull(qkv_bias_), .out = qkv, .rows = batch->rows});
   if (conv_weight_ != nullptr) {
     void* convolved = buffers->convolved.Ensure(batch->rows * stride * element);
     backend->CausalConv1d({.x = qkv,
@@ -119,7 +117,7 @@ void SeAttentionLayer::Run(Backend* backend, StepBatch* batch, const memory::Pag
                      .kv_stride = stride,
                      .layout = layout,
                      .chunks = trace_.chunks});
-  Retrieve(backend, layout, qkv, stride, stats);
+  Retrieve(backend, *batch, layout, qkv, stride, stats);
   void* attended = buffers->attended.Ensure(batch->rows * q_dim * element);
   backend->SpanAttention({.q = qkv,
                           .q_stride = stride,
@@ -135,14 +133,15 @@ void SeAttentionLayer::Run(Backend* backend, StepBatch* batch, const memory::Pag
                           .out = attended});
   backend->MatMul({.x = attended,
                    .w = o_.get(),
-                   .bias = o_bias_ == nullptr ? nullptr : o_bias_->data(),
+                   .bias = DataOrNull(o_bias_),
                    .out = residual,
                    .rows = batch->rows,
                    .multiplier = description_.multipliers.residual,
                    .accumulate = true});
 }
 
-void SeAttentionLayer::CollectSpans(Backend* backend, int32_t kv_heads, int32_t retrieving_layers,
+void SeAttentionLayer::CollectSpans(Backend* backend, const StepBatch& batch, int32_t kv_heads,
+                                    int32_t retrieving_layers,
                                     std::vector<std::vector<SpanUse>>* spans) const {
   if (trace_.retrievals.empty()) return;
   const size_t row = static_cast<size_t>(kv_heads) * trace_.max_span;
@@ -152,6 +151,7 @@ void SeAttentionLayer::CollectSpans(Backend* backend, int32_t kv_heads, int32_t 
   backend->CopyToHost(mass.data(), mass_.data(), mass.size() * sizeof(float));
   const double share = 1.0 / (static_cast<double>(retrieving_layers) * kv_heads);
   for (size_t r = 0; r < trace_.retrievals.size(); ++r) {
+    if (!batch.chunks[trace_.retrievals[r].chunk]->want_span) continue;
     std::vector<SpanUse>& uses = (*spans)[trace_.retrievals[r].chunk];
     const int32_t count = trace_.retrievals[r].span_blocks;
     for (int32_t g = 0; g < kv_heads; ++g) {

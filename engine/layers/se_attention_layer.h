@@ -28,10 +28,9 @@ struct AttentionBuffers {
   Buffer attended;   // [T, q_heads * head_dim]
 };
 
-// What one attention layer did in a step: plans, and where the backend left the choice.
+// What one attention layer asks of the backend in a step.
 struct AttentionTrace {
   std::vector<AttentionChunk> chunks;            // [chunks]
-  std::vector<SpanPlan> plans;                   // [chunks]
   std::vector<RetrievalRequest> retrievals;      // those with a span
   std::vector<SpanAttentionRequest> attentions;  // [chunks]
   int32_t max_span = 0;
@@ -48,15 +47,15 @@ class SeAttentionLayer {
   void Run(Backend* backend, StepBatch* batch, const memory::PageLayout& layout, size_t conv_offset,
            const void* x, void* residual, AttentionBuffers* buffers, RetrievalStats* stats);
 
-  // After the step: adds each chunk's retrieved blocks, with their mass divided by
-  // `retrieving_layers` and the KV heads, to (*span)[i] for the batch's i-th chunk.
-  void CollectSpans(Backend* backend, int32_t kv_heads, int32_t retrieving_layers,
-                    std::vector<std::vector<SpanUse>>* spans) const;
+  // After the step: adds the retrieved blocks of each chunk that wants them, their mass
+  // divided by `retrieving_layers` and the KV heads, to (*spans)[i] for the i-th chunk.
+  void CollectSpans(Backend* backend, const StepBatch& batch, int32_t kv_heads,
+                    int32_t retrieving_layers, std::vector<std::vector<SpanUse>>* spans) const;
 
  private:
   void Plan(const StepBatch& batch, const memory::PageLayout& layout);
-  void Retrieve(Backend* backend, const memory::PageLayout& layout, const void* q, int64_t q_stride,
-                RetrievalStats* stats);
+  void Retrieve(Backend* backend, const StepBatch& batch, const memory::PageLayout& layout,
+                const void* q, int64_t q_stride, RetrievalStats* stats);
 
   const ModelDescription& description_;
   const int32_t index_;

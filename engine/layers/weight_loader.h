@@ -55,6 +55,11 @@ class WeightLoader {
   int64_t parameter_count_ = 0;
 };
 
+// The data of a weight that a model may lack, as the backend's params want it.
+inline const float* DataOrNull(const std::unique_ptr<Vector>& vector) {
+  return vector == nullptr ? nullptr : vector->data();
+}
+
 }  // namespace eidetic
 
 #endif  // EIDETIC_ENGINE_LAYERS_WEIGHT_LOADER_H_
