@@ -16,6 +16,7 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(const std::filesystem::pa
   return CreateEngine({.model = *std::move(model),
                        .tokenizer = *std::move(tokenizer),
                        .arena = backend->arena(),
+                       .indexer = backend->indexer(),
                        .options = options});
 }
 

@@ -29,6 +29,7 @@ void EngineTest::Start(EngineLimits limits, FakeModel::Draw draw, EngineObserver
       CreateEngine({.model = std::move(model),
                     .tokenizer = std::make_unique<FakeTokenizer>(),
                     .arena = &arena_,
+                    .indexer = &indexer_,
                     .options = {.limits = limits, .observer = observer},
                     .now = [this] { return absl::FromUnixSeconds(clock_seconds_.load()); }});
   ASSERT_TRUE(engine.ok()) << engine.status();

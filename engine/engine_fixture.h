@@ -21,6 +21,7 @@
 #include "engine/fake_model.h"
 #include "engine/scheduler/fake_tokenizer.h"
 #include "memory/host_arena.h"
+#include "memory/host_indexer.h"
 
 namespace eidetic {
 
@@ -99,6 +100,7 @@ class EngineTest : public testing::Test {
   }
 
   memory::HostArena arena_{size_t{64} << 20};
+  memory::HostIndexer indexer_;
   FakeModel* model_ = nullptr;
   std::atomic<int64_t> clock_seconds_{1'000'000};
   std::unique_ptr<Engine> engine_;

@@ -34,7 +34,7 @@ EngineImpl::EngineImpl(EngineParts parts)
                .observer = parts_.options.observer ? parts_.options.observer : &silent_,
                .now = parts_.now,
                .limits = parts_.options.limits},
-      pool_(parts_.arena, parts_.model->Geometry(context_.limits.block_tokens),
+      pool_(parts_.arena, parts_.indexer, parts_.model->Geometry(context_.limits.block_tokens),
             context_.limits.memory),
       mailbox_(std::make_shared<Mailbox>()),
       sessions_(&pool_,

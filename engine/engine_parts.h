@@ -1,8 +1,8 @@
 // An engine put together from parts that were made elsewhere.
 //
 // What: what Engine::Create does once the model folder is read; tests give fakes.
-// Thread safety: as Engine. Ownership: the engine takes model and tokenizer; arena
-//   and observer outlive it. Preconditions: model and tokenizer belong together.
+// Thread safety: as Engine. Ownership: the engine takes model and tokenizer;
+//   arena, indexer and observer outlive it. Preconditions: model and tokenizer belong together.
 #ifndef EIDETIC_ENGINE_ENGINE_PARTS_H_
 #define EIDETIC_ENGINE_ENGINE_PARTS_H_
 
@@ -20,6 +20,7 @@ struct EngineParts {
   std::unique_ptr<HybridModel> model;
   std::unique_ptr<Tokenizer> tokenizer;
   memory::Arena* arena = nullptr;
+  memory::BlockIndexer* indexer = nullptr;
   Engine::Options options;
   std::function<absl::Time()> now = absl::Now;  // called on the loop's thread
 };

@@ -255,12 +255,14 @@ TEST_F(EngineSessionTest, RefusesLimitsThatMakeNoSense) {
   const auto engine = CreateEngine({.model = std::make_unique<FakeModel>(300),
                                     .tokenizer = std::make_unique<FakeTokenizer>(),
                                     .arena = &arena_,
+                                    .indexer = &indexer_,
                                     .options = {.limits = limits}});
   EXPECT_EQ(engine.status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(std::string(engine.status().message()), HasSubstr("block_tokens"));
   const auto small = CreateEngine({.model = std::make_unique<FakeModel>(100),
                                    .tokenizer = std::make_unique<FakeTokenizer>(),
                                    .arena = &arena_,
+                                   .indexer = &indexer_,
                                    .options = {.limits = SmallLimits()}});
   EXPECT_THAT(std::string(small.status().message()), HasSubstr("vocab_size is 100"));
 }

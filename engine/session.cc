@@ -6,9 +6,9 @@
 
 namespace eidetic {
 
-memory::SummaryKind IndexFor(const memory::SpanSettings& settings) {
-  return settings.policy == memory::AttentionPolicy::kSeAttn ? memory::SummaryFor(settings.rule)
-                                                             : memory::SummaryKind::kNone;
+memory::SummaryKind IndexFor(const memory::SpanSettings& settings, memory::SummaryKind bounding) {
+  if (settings.policy != memory::AttentionPolicy::kSeAttn) return memory::SummaryKind::kNone;
+  return memory::SummaryFor(settings.rule, bounding);
 }
 
 absl::Status CheckPosition(const Session& session, std::optional<memory::Position> expected) {

@@ -35,7 +35,7 @@ struct Session {
 };
 
 // The index that a session's policy reads: none unless it retrieves.
-memory::SummaryKind IndexFor(const memory::SpanSettings& settings);
+memory::SummaryKind IndexFor(const memory::SpanSettings& settings, memory::SummaryKind bounding);
 
 // FAILED_PRECONDITION unless `expected` is unset or the session's position.
 absl::Status CheckPosition(const Session& session, std::optional<memory::Position> expected);

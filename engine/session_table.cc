@@ -131,7 +131,7 @@ std::shared_ptr<Session> SessionTable::Assemble(
 absl::StatusOr<std::shared_ptr<Session>> SessionTable::MakeEmpty(
     const memory::SpanSettings& settings) const {
   if (absl::Status status = CheckSettings(settings); !status.ok()) return status;
-  auto memory = memory::SessionMemory::Create(pool_, IndexFor(settings));
+  auto memory = memory::SessionMemory::Create(pool_, IndexFor(settings, pool_->geometry().bounding));
   if (!memory.ok()) return memory.status();
   return Assemble(settings, *std::move(memory));
 }
@@ -139,7 +139,7 @@ absl::StatusOr<std::shared_ptr<Session>> SessionTable::MakeEmpty(
 absl::StatusOr<std::shared_ptr<Session>> SessionTable::Branch(
     const Session& parent, const memory::SpanSettings& settings) const {
   if (absl::Status status = CheckSettings(settings); !status.ok()) return status;
-  auto memory = parent.memory->Fork(IndexFor(settings));
+  auto memory = parent.memory->Fork(IndexFor(settings, pool_->geometry().bounding));
   if (!memory.ok()) return memory.status();
   std::shared_ptr<Session> session = Assemble(settings, *std::move(memory));
   session->log = parent.log;

@@ -24,6 +24,8 @@ class Arena {
   virtual void Zero(void* address, size_t bytes) = 0;
   // Copies within the arena; the ranges do not overlap.
   virtual void Copy(void* to, const void* from, size_t bytes) = 0;
+  // Copies from host memory, which may be used again at once.
+  virtual void CopyFromHost(void* to, const void* from, size_t bytes) = 0;
 };
 
 }  // namespace eidetic::memory

@@ -114,7 +114,7 @@ TEST_F(BlockSummary, OfEqualKeysIsTheKey) {
 TEST_F(BlockSummary, TouchesItsOwnLaneAlone) {
   for (SummaryKind kind : {SummaryKind::kNone, SummaryKind::kBounds, SummaryKind::kPooled}) {
     const Bf16 untouched = RoundNearest(7.0f);
-    std::vector<Bf16> tile(kLayout.tile_bytes(2) / sizeof(Bf16), untouched);
+    std::vector<Bf16> tile(kLayout.tile_bytes(SummaryKind::kBounds) / sizeof(Bf16), untouched);
     SummarizeBlock(kLayout, kind, bank_.Ask(std::vector<float>(5), 0, 20).pages[17], 17,
                    tile.data());
     int64_t touched = 0;

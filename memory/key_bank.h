@@ -33,7 +33,7 @@ class KeyBank {
       : layout_(layout),
         pages_(blocks, std::vector<float>(layout.page_bytes() / sizeof(float))),
         tiles_((blocks + kTileBlocks - 1) / kTileBlocks,
-               std::vector<Bf16>(layout.tile_bytes(2) / sizeof(Bf16))) {}
+               std::vector<Bf16>(layout.tile_bytes(SummaryKind::kBounds) / sizeof(Bf16))) {}
 
   static void Fill(Family family, Random& random, float* values, int32_t count) {
     std::normal_distribution<float> gauss;

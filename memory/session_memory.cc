@@ -6,7 +6,6 @@
 #include <limits>
 
 #include "absl/strings/str_cat.h"
-#include "memory/span_retrieval.h"
 
 namespace eidetic::memory {
 namespace {
@@ -17,13 +16,21 @@ int32_t TileCapacity(const MemoryGeometry& geometry, const MemoryLimits& limits)
   return static_cast<int32_t>(std::min<int64_t>(tiles, std::numeric_limits<int32_t>::max()));
 }
 
+// Large enough for every kind that a session may ask for.
+size_t TileBytes(const MemoryGeometry& geometry) {
+  return std::max(geometry.layout.tile_bytes(SummaryKind::kBounds),
+                  geometry.layout.tile_bytes(geometry.bounding));
+}
+
 }  // namespace
 
-MemoryPool::MemoryPool(Arena* arena, const MemoryGeometry& geometry, const MemoryLimits& limits)
+MemoryPool::MemoryPool(Arena* arena, BlockIndexer* indexer, const MemoryGeometry& geometry,
+                       const MemoryLimits& limits)
     : arena_(arena),
+      indexer_(indexer),
       geometry_(geometry),
       pages_(arena, geometry.layout.page_bytes(), limits.max_pages),
-      tiles_(arena, geometry.layout.tile_bytes(SummaryVectors(SummaryKind::kBounds)),
+      tiles_(arena, TileBytes(geometry),
              TileCapacity(geometry, limits)),
       slots_(arena, geometry.state_bytes, limits.max_state_slots) {
   CHECK(geometry.layout.block_size > 0 && geometry.layout.block_size <= 256 &&
@@ -31,59 +38,49 @@ MemoryPool::MemoryPool(Arena* arena, const MemoryGeometry& geometry, const Memor
       << "block size " << geometry.layout.block_size;
 }
 
-void SessionMemory::Table::Add(const PageStore& store, PageId id) {
-  ids.push_back(id);
-  addresses.push_back(store.Address(id));
-}
-
-void SessionMemory::Table::Truncate(PageStore& store, int64_t count) {
-  while (static_cast<int64_t>(ids.size()) > count) {
-    store.Release(ids.back());
-    ids.pop_back();
-    addresses.pop_back();
-  }
-}
-
-absl::Status SessionMemory::Table::Share(PageStore& store, const Table& from, int64_t complete,
-                                         int64_t count) {
-  for (int64_t i = 0; i < count; ++i) {
-    PageId page = from.ids[i];
-    if (i < complete) {
-      store.AddReference(page);
-    } else {
-      absl::StatusOr<PageId> copy = store.Clone(page);
-      if (!copy.ok()) return copy.status();
-      page = *copy;
-    }
-    Add(store, page);
+absl::Status SessionMemory::Share(PageStore& store, const PageTable& from, int64_t complete,
+                                  int64_t count, PageTable& to) {
+  if (absl::Status status = to.Reserve(count); !status.ok()) return status;
+  const int64_t shared = std::min(complete, count);
+  const auto pages = std::span(from.ids()).first(count);
+  for (PageId page : pages.first(shared)) store.AddReference(page);
+  to.Add(pages.first(shared));
+  for (PageId page : pages.subspan(shared)) {
+    absl::StatusOr<PageId> copy = store.Clone(page);
+    if (!copy.ok()) return copy.status();
+    to.Add({&*copy, 1});
   }
   return absl::OkStatus();
 }
 
-absl::Status SessionMemory::Extend(PageStore& store, int64_t count, std::vector<Table>& tables) {
+absl::Status SessionMemory::Extend(PageStore& store, int64_t count, std::vector<PageTable>& tables) {
   const int64_t layers = static_cast<int64_t>(tables.size());
   if (layers == 0) return absl::OkStatus();
-  const int64_t more = count - static_cast<int64_t>(tables.front().ids.size());
+  const int64_t more = count - static_cast<int64_t>(tables.front().ids().size());
   // Compared by division: the product of hostile sizes could overflow.
   if (more > store.free_count() / layers) {
     return absl::ResourceExhaustedError(absl::StrCat(
         more, " more pages in each of ", layers, " layers wanted, ", store.free_count(), " of ",
         store.capacity(), " free; end sessions, or raise the server's limit of pages"));
   }
+  for (PageTable& table : tables) {
+    if (absl::Status status = table.Reserve(count); !status.ok()) return status;
+  }
   absl::StatusOr<std::vector<PageId>> fresh = store.Allocate(static_cast<int32_t>(more * layers));
   if (!fresh.ok()) return fresh.status();
-  auto next = fresh->begin();
-  for (Table& table : tables) {
-    for (int64_t i = 0; i < more; ++i) table.Add(store, *next++);
+  for (int64_t layer = 0; layer < layers; ++layer) {
+    tables[layer].Add(std::span(*fresh).subspan(layer * more, more));
   }
   return absl::OkStatus();
 }
 
 SessionMemory::SessionMemory(MemoryPool* pool, SummaryKind summary)
-    : pool_(pool),
-      summary_(summary),
-      pages_(pool->geometry().attention_layers),
-      tiles_(pool->geometry().attention_layers) {}
+    : pool_(pool), summary_(summary) {
+  for (int32_t layer = 0; layer < pool->geometry().attention_layers; ++layer) {
+    pages_.emplace_back(pool->arena(), &pool->pages());
+    tiles_.emplace_back(pool->arena(), &pool->tiles());
+  }
+}
 
 absl::StatusOr<std::unique_ptr<SessionMemory>> SessionMemory::Create(MemoryPool* pool,
                                                                      SummaryKind summary) {
@@ -95,8 +92,6 @@ absl::StatusOr<std::unique_ptr<SessionMemory>> SessionMemory::Create(MemoryPool*
 }
 
 SessionMemory::~SessionMemory() {
-  for (Table& table : pages_) table.Truncate(pool_->pages(), 0);
-  for (Table& table : tiles_) table.Truncate(pool_->tiles(), 0);
   if (working()) EndWork();
   pool_->slots().Release(current_);
 }
@@ -106,7 +101,7 @@ int64_t SessionMemory::BlocksFor(Position end) const {
 }
 
 int64_t SessionMemory::TilesFor(int64_t blocks) const {
-  if (SummaryVectors(summary_) == 0) return 0;
+  if (summary_ == SummaryKind::kNone) return 0;
   return (blocks + kTileBlocks - 1) / kTileBlocks;
 }
 
@@ -120,10 +115,10 @@ absl::StatusOr<std::unique_ptr<SessionMemory>> SessionMemory::Fork(SummaryKind s
   const int64_t complete = published_ / pool_->geometry().layout.block_size;
   for (size_t layer = 0; layer < pages_.size(); ++layer) {
     absl::Status status =
-        child.pages_[layer].Share(pool_->pages(), pages_[layer], complete, child.blocks_);
+        Share(pool_->pages(), pages_[layer], complete, child.blocks_, child.pages_[layer]);
     if (status.ok() && summary == summary_) {
-      status = child.tiles_[layer].Share(pool_->tiles(), tiles_[layer], complete / kTileBlocks,
-                                         TilesFor(child.blocks_));
+      status = Share(pool_->tiles(), tiles_[layer], complete / kTileBlocks,
+                     TilesFor(child.blocks_), child.tiles_[layer]);
     }
     if (!status.ok()) return status;
   }
@@ -141,7 +136,7 @@ absl::Status SessionMemory::Reserve(Position end) {
   if (blocks <= blocks_) return absl::OkStatus();
   if (absl::Status status = Extend(pool_->pages(), blocks, pages_); !status.ok()) return status;
   if (absl::Status status = Extend(pool_->tiles(), TilesFor(blocks), tiles_); !status.ok()) {
-    for (Table& table : pages_) table.Truncate(pool_->pages(), blocks_);
+    for (PageTable& table : pages_) table.Truncate(blocks_);
     return status;
   }
   blocks_ = blocks;
@@ -151,18 +146,17 @@ absl::Status SessionMemory::Reserve(Position end) {
 void SessionMemory::Trim(Position end) {
   CHECK_GE(end, published_);
   blocks_ = std::min(blocks_, BlocksFor(end));
-  for (Table& table : pages_) table.Truncate(pool_->pages(), blocks_);
-  for (Table& table : tiles_) table.Truncate(pool_->tiles(), TilesFor(blocks_));
+  for (PageTable& table : pages_) table.Truncate(blocks_);
+  for (PageTable& table : tiles_) table.Truncate(TilesFor(blocks_));
 }
 
 void SessionMemory::BuildIndex() {
-  if (SummaryVectors(summary_) == 0) return;
+  if (summary_ == SummaryKind::kNone) return;
   const PageLayout& layout = pool_->geometry().layout;
+  const auto blocks = static_cast<BlockIndex>(published_ / layout.block_size);
   for (size_t layer = 0; layer < tiles_.size(); ++layer) {
-    for (BlockIndex block = 0; block < published_ / layout.block_size; ++block) {
-      SummarizeBlock(layout, summary_, pages_[layer].addresses[block], block,
-                     tiles_[layer].addresses[block / kTileBlocks]);
-    }
+    pool_->indexer()->Summarize(layout, summary_, pages_[layer].addresses(),
+                                tiles_[layer].addresses(), blocks);
   }
 }
 

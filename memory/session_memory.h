@@ -16,9 +16,11 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "memory/block_indexer.h"
 #include "memory/ids.h"
 #include "memory/page_layout.h"
 #include "memory/page_store.h"
+#include "memory/page_table.h"
 #include "memory/span_settings.h"
 #include "memory/state_store.h"
 
@@ -28,6 +30,7 @@ struct MemoryGeometry {
   PageLayout layout;
   int32_t attention_layers = 0;
   size_t state_bytes = 0;  // one state slot
+  SummaryKind bounding = SummaryKind::kBounds;  // what the two-stage rule's index holds
 };
 
 struct MemoryLimits {
@@ -38,18 +41,21 @@ struct MemoryLimits {
 // The stores that all sessions of one model share.
 class MemoryPool {
  public:
-  // Tiles are sized for the largest summary (bounds) and there are enough of
+  // Tiles are sized for the largest summary and there are enough of
   // them to index every page, with one partial tile per layer and state slot.
-  MemoryPool(Arena* arena, const MemoryGeometry& geometry, const MemoryLimits& limits);
+  MemoryPool(Arena* arena, BlockIndexer* indexer, const MemoryGeometry& geometry,
+             const MemoryLimits& limits);
 
   const MemoryGeometry& geometry() const { return geometry_; }
   Arena* arena() { return arena_; }
+  BlockIndexer* indexer() { return indexer_; }
   PageStore& pages() { return pages_; }
   PageStore& tiles() { return tiles_; }
   StateStore& slots() { return slots_; }
 
  private:
   Arena* arena_;
+  BlockIndexer* indexer_;
   MemoryGeometry geometry_;
   PageStore pages_;
   PageStore tiles_;
@@ -88,9 +94,9 @@ class SessionMemory {
   Position published() const { return published_; }
   Position reserved() const;
 
-  // For kernels; valid until the next Reserve, Trim or destruction.
-  void* const* pages(int32_t layer) const { return pages_[layer].addresses.data(); }
-  void* const* tiles(int32_t layer) const { return tiles_[layer].addresses.data(); }
+  // For kernels: tables in the arena's memory, valid until the next Reserve or destruction.
+  void* const* pages(int32_t layer) const { return pages_[layer].addresses(); }
+  void* const* tiles(int32_t layer) const { return tiles_[layer].addresses(); }
   const void* state() const;  // published: a step reads it
   void* next_state();         // a step writes it. Precondition: working()
   SummaryKind summary() const { return summary_; }
@@ -102,23 +108,15 @@ class SessionMemory {
  private:
   SessionMemory(MemoryPool* pool, SummaryKind summary);
 
-  // One layer's pages of one kind, as ids and as the addresses kernels want.
-  struct Table {
-    std::vector<PageId> ids;
-    std::vector<void*> addresses;
-
-    void Add(const PageStore& store, PageId id);
-    void Truncate(PageStore& store, int64_t count);
-    // Fills this empty table with `count` pages of `from`: the first
-    // `complete` are shared, the rest cloned.
-    absl::Status Share(PageStore& store, const Table& from, int64_t complete, int64_t count);
-  };
-
   int64_t BlocksFor(Position end) const;
   // Tiles that index `blocks` blocks of one layer.
   int64_t TilesFor(int64_t blocks) const;
   // Adds zeroed pages until every table holds `count`; all or nothing.
-  static absl::Status Extend(PageStore& store, int64_t count, std::vector<Table>& tables);
+  static absl::Status Extend(PageStore& store, int64_t count, std::vector<PageTable>& tables);
+  // Fills the empty table `to` with `count` pages of `from`: the first `complete` are
+  // shared, the rest cloned.
+  static absl::Status Share(PageStore& store, const PageTable& from, int64_t complete,
+                            int64_t count, PageTable& to);
   // Summaries of every complete published block, into tiles that are there.
   void BuildIndex();
 
@@ -127,7 +125,7 @@ class SessionMemory {
   Position published_ = 0;
   int64_t blocks_ = 0;  // reserved, in every layer
   SlotIndex current_, next_;
-  std::vector<Table> pages_, tiles_;  // [layer]
+  std::vector<PageTable> pages_, tiles_;  // [layer]
 };
 
 }  // namespace eidetic::memory

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "memory/host_arena.h"
+#include "memory/host_indexer.h"
 #include "memory/session_memory.h"
 #include "memory/span_retrieval.h"
 
@@ -31,7 +32,7 @@ struct Tracked {
 
 class Life {
  public:
-  Life() : arena_(size_t{64} << 20), pool_(&arena_, kGeometry, kLimits) {}
+  Life() : arena_(size_t{64} << 20), pool_(&arena_, &indexer_, kGeometry, kLimits) {}
 
   void Step() {
     const uint32_t action = random_() % 16;
@@ -165,7 +166,7 @@ class Life {
 
   void CheckIndex(const SessionMemory& memory, int32_t layer) {
     const int32_t vectors = SummaryVectors(memory.summary());
-    std::vector<Bf16> tile(kLayout.tile_bytes(2) / sizeof(Bf16));
+    std::vector<Bf16> tile(kLayout.tile_bytes(SummaryKind::kBounds) / sizeof(Bf16));
     for (BlockIndex b = 0; vectors > 0 && b < memory.published() / 16; ++b) {
       SummarizeBlock(kLayout, memory.summary(), memory.pages(layer)[b], b, tile.data());
       const Bf16* held = static_cast<const Bf16*>(memory.tiles(layer)[b / kTileBlocks]);
@@ -197,6 +198,7 @@ class Life {
 
   std::mt19937 random_{17};
   HostArena arena_;
+  HostIndexer indexer_;
   MemoryPool pool_;
   std::vector<Tracked> sessions_;
   float next_tag_ = 1;

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "memory/host_arena.h"
+#include "memory/host_indexer.h"
 #include "memory/span_retrieval.h"
 
 namespace eidetic::memory {
@@ -27,7 +28,7 @@ class SessionMemoryTest : public testing::Test {
   }
 
   void NewPool(const MemoryLimits& limits) {
-    pool_ = std::make_unique<MemoryPool>(&arena_, kGeometry, limits);
+    pool_ = std::make_unique<MemoryPool>(&arena_, &indexer_, kGeometry, limits);
   }
   std::unique_ptr<SessionMemory> Create(SummaryKind summary = SummaryKind::kBounds) {
     return *SessionMemory::Create(pool_.get(), summary);
@@ -61,6 +62,7 @@ class SessionMemoryTest : public testing::Test {
   char State(const SessionMemory& session) { return *static_cast<const char*>(session.state()); }
 
   HostArena arena_;
+  HostIndexer indexer_;
   std::unique_ptr<MemoryPool> pool_;
 };
 
@@ -120,7 +122,7 @@ TEST_F(SessionMemoryTest, ReserveIsAllOrNothingWhenTilesRunOut) {
 
 TEST_F(SessionMemoryTest, ReserveIsAllOrNothingWhenTheArenaIsFull) {
   HostArena tight(1000);
-  MemoryPool pool(&tight, kGeometry, {.max_pages = 200, .max_state_slots = 4});
+  MemoryPool pool(&tight, &indexer_, kGeometry, {.max_pages = 200, .max_state_slots = 4});
   auto session = *SessionMemory::Create(&pool, SummaryKind::kBounds);
   EXPECT_EQ(session->Reserve(16).code(), absl::StatusCode::kResourceExhausted);
   EXPECT_EQ(session->page_count(), 0);
@@ -197,7 +199,7 @@ TEST_F(SessionMemoryTest, ForkSharesCompleteBlocksAndCopiesTheRest) {
     EXPECT_NE(child->pages(layer)[complete], parent->pages(layer)[complete]);
     EXPECT_EQ(child->tiles(layer)[0], parent->tiles(layer)[0]);
     EXPECT_NE(child->tiles(layer)[1], parent->tiles(layer)[1]);
-    EXPECT_EQ(std::memcmp(child->tiles(layer)[1], parent->tiles(layer)[1], kLayout.tile_bytes(2)),
+    EXPECT_EQ(std::memcmp(child->tiles(layer)[1], parent->tiles(layer)[1], kLayout.tile_bytes(SummaryKind::kBounds)),
               0);
   }
   EXPECT_NE(child->state(), parent->state());
@@ -208,7 +210,7 @@ TEST_F(SessionMemoryTest, WhatTheChildWritesTheParentDoesNotSee) {
   auto parent = Create();
   Advance(*parent, 40, 'p');
   auto child = *parent->Fork(SummaryKind::kBounds);
-  const std::string tile(static_cast<char*>(parent->tiles(0)[0]), kLayout.tile_bytes(2));
+  const std::string tile(static_cast<char*>(parent->tiles(0)[0]), kLayout.tile_bytes(SummaryKind::kBounds));
   for (int32_t layer = 0; layer < 2; ++layer) WriteToken(*child, layer, 40, -7);
   Advance(*child, 100, 'c');
   EXPECT_EQ(Token(*parent, 0, 40), 0);
@@ -260,7 +262,7 @@ TEST_F(SessionMemoryTest, ForkWithAnotherSummaryRebuildsTheIndex) {
       for (int32_t layer = 0; layer < 2; ++layer) {
         for (int64_t t = 0; t < child->tile_count() / 2; ++t) {
           ASSERT_EQ(
-              std::memcmp(child->tiles(layer)[t], scratch->tiles(layer)[t], kLayout.tile_bytes(2)),
+              std::memcmp(child->tiles(layer)[t], scratch->tiles(layer)[t], kLayout.tile_bytes(SummaryKind::kBounds)),
               0);
         }
       }
@@ -269,7 +271,7 @@ TEST_F(SessionMemoryTest, ForkWithAnotherSummaryRebuildsTheIndex) {
 }
 
 TEST_F(SessionMemoryTest, AModelWithoutAttentionHasNoPages) {
-  MemoryPool pool(&arena_, {.layout = {.block_size = 16}, .state_bytes = 64},
+  MemoryPool pool(&arena_, &indexer_, {.layout = {.block_size = 16}, .state_bytes = 64},
                   {.max_pages = 4, .max_state_slots = 4});
   auto session = *SessionMemory::Create(&pool, SummaryKind::kNone);
   ASSERT_TRUE(session->Reserve(1000).ok());

@@ -163,7 +163,7 @@ void CheckQuery(const PageLayout& layout, const SpanQuery& query) {
   CHECK(query.first >= 0 && query.first <= query.last) << query.first << ", " << query.last;
   CHECK_GT(query.query_count, 0);
   CHECK_GE(query.span_blocks, 0);
-  const SummaryKind wanted = SummaryFor(query.rule);
+  const SummaryKind wanted = SummaryFor(query.rule, SummaryKind::kBounds);
   CHECK(wanted == SummaryKind::kNone || wanted == query.summary) << "the index holds another kind";
   if (query.rule == RetrievalRule::kTwoStage) {
     CHECK_GE(query.candidate_budget, query.first_candidates);

@@ -192,7 +192,7 @@ TEST_F(ChooseSpanTest, WhenAllFitNothingIsRead) {
   const PageLayout layout{16, 1, 1};
   for (int rule = 0; rule <= static_cast<int>(RetrievalRule::kPooled); ++rule) {
     query.rule = static_cast<RetrievalRule>(rule);
-    query.summary = SummaryFor(query.rule);
+    query.summary = SummaryFor(query.rule, SummaryKind::kBounds);
     const SpanChoice choice = ChooseSpan(layout, query, &scratch_);
     EXPECT_EQ(choice.blocks, (std::vector<BlockIndex>{3, 4, 5}));
     EXPECT_EQ(choice.scores, std::vector<float>(3, 0.0f));
@@ -215,7 +215,7 @@ TEST_F(ChooseSpanTest, RulesBySummaryReadNoKeys) {
                                                         {RetrievalRule::kExact, 1},
                                                         {RetrievalRule::kMean, 2}};
   for (const auto& [rule, best] : cases) {
-    bank.Summarize(SummaryFor(rule));
+    bank.Summarize(SummaryFor(rule, SummaryKind::kBounds));
     SpanQuery query = bank.Ask(both, 0, 3);
     query.rule = rule;
     query.span_blocks = 1;

@@ -50,9 +50,10 @@ absl::Status CheckCandidates(const SpanSettings& s) {
 
 }  // namespace
 
-SummaryKind SummaryFor(RetrievalRule rule) {
+SummaryKind SummaryFor(RetrievalRule rule, SummaryKind bounding) {
   switch (rule) {
     case RetrievalRule::kTwoStage:
+      return bounding;
     case RetrievalRule::kBound:
       return SummaryKind::kBounds;
     case RetrievalRule::kExact:

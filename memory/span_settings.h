@@ -9,29 +9,9 @@
 #include <cstdint>
 
 #include "absl/status/status.h"
+#include "memory/span_rules.h"
 
 namespace eidetic::memory {
-
-enum class AttentionPolicy : uint8_t {
-  kSeAttn,  // sinks, expansion span, window
-  kFull,    // every block, true positions
-  kWindow,  // sinks and window
-};
-
-enum class RetrievalRule : uint8_t {
-  kTwoStage,  // channel bounds pick candidates, their exact maxima choose; widened until proven
-  kExact,     // exact maximum over every distant token: the oracle
-  kBound,     // by the bound alone
-  kMean,      // by the block's mean key
-  kPooled,    // by the block's attention-pooled key
-};
-
-// The summary that a rule reads, kept per block.
-enum class SummaryKind : uint8_t { kNone, kBounds, kMean, kPooled };
-SummaryKind SummaryFor(RetrievalRule rule);
-constexpr int32_t SummaryVectors(SummaryKind kind) {
-  return kind == SummaryKind::kNone ? 0 : kind == SummaryKind::kBounds ? 2 : 1;
-}
 
 struct SpanSettings {
   AttentionPolicy policy = AttentionPolicy::kSeAttn;

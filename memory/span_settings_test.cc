@@ -87,11 +87,11 @@ TEST(SpanSettings, OnlyTheTwoStageRuleNeedsABudget) {
 }
 
 TEST(SpanSettings, SummaryOfEachRule) {
-  EXPECT_EQ(SummaryFor(RetrievalRule::kTwoStage), SummaryKind::kBounds);
-  EXPECT_EQ(SummaryFor(RetrievalRule::kBound), SummaryKind::kBounds);
-  EXPECT_EQ(SummaryFor(RetrievalRule::kExact), SummaryKind::kNone);
-  EXPECT_EQ(SummaryFor(RetrievalRule::kMean), SummaryKind::kMean);
-  EXPECT_EQ(SummaryFor(RetrievalRule::kPooled), SummaryKind::kPooled);
+  EXPECT_EQ(SummaryFor(RetrievalRule::kTwoStage, SummaryKind::kBounds), SummaryKind::kBounds);
+  EXPECT_EQ(SummaryFor(RetrievalRule::kBound, SummaryKind::kBounds), SummaryKind::kBounds);
+  EXPECT_EQ(SummaryFor(RetrievalRule::kExact, SummaryKind::kBounds), SummaryKind::kNone);
+  EXPECT_EQ(SummaryFor(RetrievalRule::kMean, SummaryKind::kBounds), SummaryKind::kMean);
+  EXPECT_EQ(SummaryFor(RetrievalRule::kPooled, SummaryKind::kBounds), SummaryKind::kPooled);
 }
 
 }  // namespace

@@ -16,14 +16,20 @@ ABSL_FLAG(std::string, address, eidetic::ServerOptions().address,
 ABSL_FLAG(std::string, metrics_address, "127.0.0.1:9464",
           "host:port to serve /metrics on for Prometheus; empty: no metrics");
 ABSL_FLAG(std::string, port_file, "", "write the port in use to this file once RPCs are served");
-ABSL_FLAG(std::string, device, "auto", "what computes: auto or cpu");
+ABSL_FLAG(std::string, device, eidetic::BackendOptions().device,
+          "what computes: cpu, cuda:N, or auto: cuda:0 where it works, else the CPU");
+ABSL_FLAG(bool, cuda_float32, eidetic::CudaBackendOptions().float32,
+          "on a GPU compute in float32 instead of bf16: slow, to compare with the CPU");
+ABSL_FLAG(bool, batch_invariant, eidetic::CudaBackendOptions().batch_invariant,
+          "on a GPU: tokens do not depend on what else is in the batch, bitwise; slower");
 ABSL_FLAG(bool, enable_reflection, eidetic::ServerOptions().enable_reflection,
           "serve grpc.reflection, so that tools can list the services");
 
 ABSL_FLAG(int32_t, threads, eidetic::CpuBackendOptions().threads,
           "threads that compute; 0: one a core");
-ABSL_FLAG(int64_t, memory_bytes, eidetic::CpuBackendOptions().memory_bytes,
-          "memory for pages, index, state and activations, in bytes");
+ABSL_FLAG(int64_t, memory_bytes, 0,
+          "memory for pages, index, state and activations, in bytes; on a GPU for the weights "
+          "too; 0: 16 GiB on the CPU, all that is free on a GPU");
 ABSL_FLAG(int32_t, block_tokens, eidetic::EngineLimits().block_tokens,
           "S: tokens in a block of memory; a multiple of 16, at most 256");
 ABSL_FLAG(int32_t, query_chunk_tokens, eidetic::EngineLimits().query_chunk_tokens,
@@ -134,11 +140,18 @@ absl::Status TakeServer(ServerOptions* to) {
   });
 }
 
-absl::Status CheckDevice() {
-  const std::string device = absl::GetFlag(FLAGS_device);
-  if (device == "auto" || device == "cpu") return absl::OkStatus();
-  return InvalidField("--device",
-                      absl::StrCat("'", device, "' is not in this build; use auto or cpu"));
+absl::Status TakeBackend(BackendOptions* to) {
+  to->device = absl::GetFlag(FLAGS_device);
+  to->cuda.float32 = absl::GetFlag(FLAGS_cuda_float32);
+  to->cuda.batch_invariant = absl::GetFlag(FLAGS_batch_invariant);
+  if (absl::Status status = Take(FLAGS_threads, 0, 4096, &to->cpu.threads); !status.ok()) {
+    return status;
+  }
+  if (absl::GetFlag(FLAGS_memory_bytes) == 0) return absl::OkStatus();
+  const absl::Status status = Take(FLAGS_memory_bytes, 1 << 20,
+                                   std::numeric_limits<int64_t>::max(), &to->cpu.memory_bytes);
+  to->cuda.memory_bytes = to->cpu.memory_bytes;
+  return status;
 }
 
 }  // namespace
@@ -150,10 +163,7 @@ absl::StatusOr<CommandLine> CommandLineFromFlags() {
   line.metrics_address = absl::GetFlag(FLAGS_metrics_address);
   line.port_file = absl::GetFlag(FLAGS_port_file);
   const absl::Status status = First({
-      CheckDevice(),
-      Take(FLAGS_threads, 0, 4096, &line.backend.threads),
-      Take(FLAGS_memory_bytes, 1 << 20, std::numeric_limits<int64_t>::max(),
-           &line.backend.memory_bytes),
+      TakeBackend(&line.backend),
       TakeLimits(&line.limits),
       TakeServer(&line.server),
   });

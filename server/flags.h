@@ -8,7 +8,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
-#include "engine/backend/cpu/cpu_backend.h"
+#include "engine/backend/create_backend.h"
 #include "engine/engine.h"
 #include "server/server.h"
 
@@ -19,7 +19,7 @@ struct CommandLine {
   std::string model_name;    // "": the folder's name
   std::string metrics_address;
   std::string port_file;
-  CpuBackendOptions backend;
+  BackendOptions backend;
   EngineLimits limits;
   ServerOptions server;
 };

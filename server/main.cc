@@ -15,7 +15,7 @@
 #include "absl/flags/usage_config.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "engine/backend/cpu/cpu_backend.h"
+#include "engine/backend/create_backend.h"
 #include "engine/engine.h"
 #include "server/flags.h"
 #include "server/metrics.h"
@@ -65,7 +65,9 @@ absl::Status Serve(const CommandLine& line, const std::string& argv0, const sigs
   const auto name = ModelName(line.model_name, *folder);
   if (!name.ok()) return name.status();
 
-  const std::unique_ptr<Backend> backend = CreateCpuBackend(line.backend);
+  const auto created = CreateBackend(line.backend);
+  if (!created.ok()) return created.status();
+  Backend* const backend = created->get();
   const auto metrics = std::make_shared<Metrics>(*name, backend->name());
   std::unique_ptr<prometheus::Exposer> exposer;
   if (!line.metrics_address.empty()) {
@@ -74,7 +76,7 @@ absl::Status Serve(const CommandLine& line, const std::string& argv0, const sigs
     exposer = *std::move(started);
   }
   const auto engine =
-      Engine::Create(*folder, backend.get(), {.limits = line.limits, .observer = metrics.get()});
+      Engine::Create(*folder, backend, {.limits = line.limits, .observer = metrics.get()});
   if (!engine.ok()) return engine.status();
   metrics->Watch(engine->get());
 

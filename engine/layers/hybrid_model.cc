@@ -18,11 +18,9 @@ namespace eidetic {
 namespace {
 
 struct Layer {
-  std::unique_ptr<Vector> mixer_norm;
   std::unique_ptr<Mamba2Layer> mamba2;  // one of these two
   std::unique_ptr<SeAttentionLayer> attention;
-  std::unique_ptr<Vector> mlp_norm;  // null without an MLP, like mlp
-  std::unique_ptr<MlpLayer> mlp;
+  std::unique_ptr<MlpLayer> mlp;  // null without an MLP
 };
 
 class LoadedModel final : public HybridModel {
@@ -31,9 +29,8 @@ class LoadedModel final : public HybridModel {
       : description_(std::move(description)),
         content_hash_(std::move(content_hash)),
         backend_(backend),
-        state_layout_(description_, backend->activation_bytes()),
+        state_layout_(description_),
         residual_(backend->arena()),
-        normed_(backend->arena()),
         mamba2_buffers_(backend->arena()),
         attention_buffers_(backend->arena()),
         mlp_buffers_(backend->arena()) {}
@@ -49,9 +46,8 @@ class LoadedModel final : public HybridModel {
 
  private:
   void RunStep();
-  void RunLayers(StepBatch* batch);
-  void Normalize(const Vector& weight, int64_t rows);
-  void KeepHiddenStates(const StepBatch& batch);
+  void RunLayers(const StepBatch& batch);
+  void KeepHiddenStates(StepBatch* batch);
   void RunOutputs(const StepBatch& batch);
   void CollectSpans(const StepBatch& batch);
 
@@ -64,8 +60,7 @@ class LoadedModel final : public HybridModel {
   std::vector<Layer> layers_;
   std::unique_ptr<OutputHead> head_;
 
-  Buffer residual_;  // [T, d_model]
-  Buffer normed_;    // [T, d_model]
+  Buffer residual_;  // float32 [T, d_model]
   Mamba2Buffers mamba2_buffers_;
   AttentionBuffers attention_buffers_;
   MlpBuffers mlp_buffers_;
@@ -84,7 +79,6 @@ absl::Status LoadedModel::LoadWeights(const WeightFolder& folder) {
   for (size_t i = 0; i < description_.layers.size(); ++i) {
     const int32_t number = static_cast<int32_t>(i);
     Layer layer;
-    layer.mixer_norm = loader.LoadVector(names.mixer_norm, ".weight", number, {dim});
     if (description_.layers[i].mixer == MixerKind::kMamba2) {
       layer.mamba2 = std::make_unique<Mamba2Layer>(description_, number, &loader);
     } else {
@@ -92,7 +86,6 @@ absl::Status LoadedModel::LoadWeights(const WeightFolder& folder) {
                                                            &loader, backend_->arena());
     }
     if (description_.mlp_dim > 0) {
-      layer.mlp_norm = loader.LoadVector(names.mlp_norm, ".weight", number, {dim});
       layer.mlp = std::make_unique<MlpLayer>(description_, number, &loader);
     }
     if (!loader.status().ok()) return loader.status();
@@ -106,9 +99,11 @@ absl::Status LoadedModel::LoadWeights(const WeightFolder& folder) {
 memory::MemoryGeometry LoadedModel::Geometry(int32_t block_size) const {
   return {.layout = {.block_size = block_size,
                      .kv_heads = description_.attention.kv_heads,
-                     .head_dim = description_.attention.head_dim},
+                     .head_dim = description_.attention.head_dim,
+                     .element_bytes = backend_->kv_element_bytes()},
           .attention_layers = description_.attention_layers(),
-          .state_bytes = state_layout_.slot_bytes()};
+          .state_bytes = state_layout_.slot_bytes(),
+          .bounding = backend_->bounding()};
 }
 
 void LoadedModel::Submit(std::vector<StepChunk> chunks) {
@@ -127,68 +122,52 @@ StepResult LoadedModel::Await() {
 void LoadedModel::RunStep() {
   StepBatch batch = MakeBatch(chunks_);
   if (batch.rows > 0) {
-    RunLayers(&batch);
-    KeepHiddenStates(batch);
+    RunLayers(batch);
+    KeepHiddenStates(&batch);
   }
   RunOutputs(batch);
-  backend_->Synchronize();
-  CollectSpans(batch);
+  result_.status = backend_->Synchronize();
+  head_->Finish();
+  if (result_.status.ok()) CollectSpans(batch);
 }
 
-void LoadedModel::Normalize(const Vector& weight, int64_t rows) {
-  backend_->RmsNorm({.x = residual_.data(),
-                     .weight = weight.data(),
-                     .out = normed_.data(),
-                     .rows = rows,
-                     .dim = description_.d_model,
-                     .x_stride = description_.d_model,
-                     .eps = description_.norm_eps});
-}
-
-void LoadedModel::RunLayers(StepBatch* batch) {
-  const size_t bytes = batch->rows * description_.d_model * backend_->activation_bytes();
-  void* residual = residual_.Ensure(bytes);
-  void* normed = normed_.Ensure(bytes);
-  const memory::PageLayout layout = batch->chunks[0]->memory->geometry().layout;
-  backend_->Embed({.ids = batch->ids,
+void LoadedModel::RunLayers(const StepBatch& batch) {
+  const size_t bytes = batch.rows * description_.d_model * sizeof(float);
+  auto* residual = static_cast<float*>(residual_.Ensure(bytes));
+  const memory::PageLayout layout = batch.chunks[0]->memory->geometry().layout;
+  backend_->Embed({.ids = batch.ids,
                    .table = embedding_.get(),
                    .multiplier = description_.multipliers.embedding,
                    .out = residual});
   for (size_t i = 0; i < layers_.size(); ++i) {
     const Layer& layer = layers_[i];
     const size_t conv = state_layout_.conv(static_cast<int32_t>(i));
-    Normalize(*layer.mixer_norm, batch->rows);
     if (layer.mamba2 != nullptr) {
-      layer.mamba2->Run(backend_, batch, conv, state_layout_.ssm(static_cast<int32_t>(i)), normed,
-                        residual, &mamba2_buffers_);
+      layer.mamba2->Run(backend_, batch, conv, state_layout_.ssm(static_cast<int32_t>(i)), residual,
+                        &mamba2_buffers_);
     } else {
-      layer.attention->Run(backend_, batch, layout, conv, normed, residual, &attention_buffers_,
+      layer.attention->Run(backend_, batch, layout, conv, residual, &attention_buffers_,
                            &result_.retrieval);
     }
-    if (layer.mlp == nullptr) continue;
-    Normalize(*layer.mlp_norm, batch->rows);
-    layer.mlp->Run(backend_, batch->rows, normed, residual, &mlp_buffers_);
+    if (layer.mlp != nullptr) layer.mlp->Run(backend_, batch.rows, residual, &mlp_buffers_);
   }
 }
 
 // The next token can be drawn from these later, without computing anything anew.
-void LoadedModel::KeepHiddenStates(const StepBatch& batch) {
-  const size_t element = backend_->activation_bytes();
-  std::vector<const void*> from;
-  std::vector<void*> to;
-  for (size_t i = 0; i < batch.chunks.size(); ++i) {
-    const int64_t last =
-        batch.row_begin[i] + static_cast<int64_t>(batch.chunks[i]->tokens.size()) - 1;
-    from.push_back(Offset(residual_.data(), last * description_.d_model, element));
-    to.push_back(static_cast<std::byte*>(batch.chunks[i]->memory->next_state()) +
-                 state_layout_.hidden());
+void LoadedModel::KeepHiddenStates(StepBatch* batch) {
+  const auto* residual = static_cast<const float*>(residual_.data());
+  for (const StateSpan& span : batch->states) {
+    const int64_t last = span.row_begin + span.row_count - 1;
+    batch->hidden_from.push_back(residual + last * description_.d_model);
+    batch->hidden_to.push_back(static_cast<std::byte*>(span.state_out) + state_layout_.hidden());
   }
-  backend_->CopyRows({.from = from, .to = to, .row_bytes = description_.d_model * element});
-  backend_->Synchronize();
+  backend_->CopyRows({.from = batch->hidden_from,
+                      .to = batch->hidden_to,
+                      .row_bytes = description_.d_model * sizeof(float)});
 }
 
 void LoadedModel::RunOutputs(const StepBatch& batch) {
-  const size_t element = backend_->activation_bytes();
+  const auto* residual = static_cast<const float*>(residual_.data());
   std::vector<OutputHead::Row> samples, scores;
   size_t next = 0;  // among the batch's chunks: those with tokens, in the same order
   for (size_t i = 0; i < chunks_.size(); ++i) {
@@ -196,9 +175,7 @@ void LoadedModel::RunOutputs(const StepBatch& batch) {
     const int64_t rows = static_cast<int64_t>(chunk.tokens.size());
     const int64_t row_begin = rows > 0 ? batch.row_begin[next++] : 0;
     const auto hidden = [&](int64_t row) -> const void* {
-      if (rows > 0) {
-        return Offset(residual_.data(), (row_begin + row) * description_.d_model, element);
-      }
+      if (rows > 0) return residual + (row_begin + row) * description_.d_model;
       return static_cast<const std::byte*>(chunk.memory->state()) + state_layout_.hidden();
     };
     ChunkResult& result = result_.chunks[i];

@@ -66,6 +66,8 @@ struct ChunkResult {
 };
 
 struct StepResult {
+  // Not OK: the device was lost. Nothing of this step counts, and no later step will succeed.
+  absl::Status status;
   std::vector<ChunkResult> chunks;  // in the order submitted
   RetrievalStats retrieval;
 };

@@ -5,6 +5,7 @@ Mamba2Layer::Mamba2Layer(const ModelDescription& description, int32_t layer, Wei
     : description_(description) {
   const Mamba2Description& m = description.mamba2;
   const TensorNames& names = description.names;
+  norm_ = loader->LoadVector(names.mixer_norm, ".weight", layer, {description.d_model});
   in_proj_ = loader->LoadMatrix(names.in_proj, layer, m.in_proj_rows(), description.d_model);
   out_proj_ = loader->LoadMatrix(names.out_proj, layer, description.d_model, m.d_inner());
   if (m.proj_bias) {
@@ -20,56 +21,56 @@ Mamba2Layer::Mamba2Layer(const ModelDescription& description, int32_t layer, Wei
   gated_norm_ = loader->LoadVector(names.gated_norm, ".weight", layer, {m.d_inner()});
 }
 
-void Mamba2Layer::Run(Backend* backend, StepBatch* batch, size_t conv_offset, size_t ssm_offset,
-                      const void* x, void* residual, Mamba2Buffers* buffers) const {
+void Mamba2Layer::Run(Backend* backend, const StepBatch& batch, size_t conv_offset,
+                      size_t ssm_offset, float* residual, Mamba2Buffers* buffers) const {
   const Mamba2Description& m = description_.mamba2;
   const size_t element = backend->activation_bytes();
-  const int64_t rows = batch->rows;
+  const int64_t rows = batch.rows;
   void* projected = buffers->projected.Ensure(rows * m.in_proj_rows() * element);
   void* convolved = buffers->convolved.Ensure(rows * m.conv_channels() * element);
   void* scanned = buffers->scanned.Ensure(rows * m.d_inner() * element);
 
-  backend->MatMul({.x = x,
+  backend->MatMul({.x = residual,
+                   .x_number = Number::kFloat32,
+                   .norm = {.weight = norm_->data(), .eps = description_.norm_eps},
                    .w = in_proj_.get(),
                    .bias = DataOrNull(in_proj_bias_),
                    .out = projected,
                    .rows = rows});
-  backend->CausalConv1d({.x = Offset(projected, m.d_inner(), element),
-                         .weight = conv_weight_->data(),
-                         .bias = DataOrNull(conv_bias_),
-                         .out = convolved,
-                         .channels = m.conv_channels(),
-                         .width = m.conv_width,
-                         .x_stride = m.in_proj_rows(),
-                         .silu = true,
-                         .sequences = StateSpans(batch, conv_offset)});
-  backend->SelectiveScan({.xbc = convolved,
-                          .dt = Offset(projected, m.d_inner() + m.conv_channels(), element),
-                          .dt_stride = m.in_proj_rows(),
-                          .a_log = a_log_->data(),
-                          .dt_bias = dt_bias_->data(),
-                          .d = d_->data(),
-                          .dt_min = m.dt_min,
-                          .dt_max = m.dt_max,
-                          .heads = m.heads,
-                          .head_dim = m.head_dim,
-                          .groups = m.groups,
-                          .d_state = m.d_state,
-                          .out = scanned,
-                          .sequences = StateSpans(batch, ssm_offset)});
-  backend->RmsNorm({.x = scanned,
-                    .gate = projected,
-                    .weight = gated_norm_->data(),
-                    .out = scanned,
-                    .rows = rows,
-                    .dim = m.d_inner(),
-                    .x_stride = m.d_inner(),
-                    .gate_stride = m.in_proj_rows(),
-                    .eps = description_.norm_eps});
+  backend->ConvScan({.x = Offset(projected, m.d_inner(), element),
+                     .weight = conv_weight_->data(),
+                     .bias = DataOrNull(conv_bias_),
+                     .out = convolved,
+                     .channels = m.conv_channels(),
+                     .width = m.conv_width,
+                     .x_stride = m.in_proj_rows(),
+                     .silu = true,
+                     .sequences = batch.states,
+                     .state_offset = conv_offset},
+                    {.xbc = convolved,
+                     .dt = Offset(projected, m.d_inner() + m.conv_channels(), element),
+                     .dt_stride = m.in_proj_rows(),
+                     .a_log = a_log_->data(),
+                     .dt_bias = dt_bias_->data(),
+                     .d = d_->data(),
+                     .dt_min = m.dt_min,
+                     .dt_max = m.dt_max,
+                     .heads = m.heads,
+                     .head_dim = m.head_dim,
+                     .groups = m.groups,
+                     .d_state = m.d_state,
+                     .out = scanned,
+                     .sequences = batch.states,
+                     .state_offset = ssm_offset});
   backend->MatMul({.x = scanned,
+                   .norm = {.weight = gated_norm_->data(),
+                            .gate = projected,
+                            .gate_stride = m.in_proj_rows(),
+                            .eps = description_.norm_eps},
                    .w = out_proj_.get(),
                    .bias = DataOrNull(out_proj_bias_),
                    .out = residual,
+                   .out_number = Number::kFloat32,
                    .rows = rows,
                    .multiplier = description_.multipliers.residual,
                    .accumulate = true});

@@ -27,13 +27,14 @@ class Mamba2Layer {
  public:
   Mamba2Layer(const ModelDescription& description, int32_t layer, WeightLoader* loader);
 
-  // residual += mixer(x). x and residual are [T, d_model]; the layer's state lies at
-  // `conv_offset` and `ssm_offset` of the slots.
-  void Run(Backend* backend, StepBatch* batch, size_t conv_offset, size_t ssm_offset, const void* x,
-           void* residual, Mamba2Buffers* buffers) const;
+  // residual += mixer(norm(residual)). residual is float32 [T, d_model]; the layer's state
+  // lies at `conv_offset` and `ssm_offset` of the slots.
+  void Run(Backend* backend, const StepBatch& batch, size_t conv_offset, size_t ssm_offset,
+           float* residual, Mamba2Buffers* buffers) const;
 
  private:
   const ModelDescription& description_;
+  std::unique_ptr<Vector> norm_;
   std::unique_ptr<Matrix> in_proj_, out_proj_;
   std::unique_ptr<Vector> in_proj_bias_, out_proj_bias_;  // null unless proj_bias
   std::unique_ptr<Vector> conv_weight_, conv_bias_;

@@ -15,21 +15,20 @@ namespace eidetic {
 
 // Working memory that all MLP layers share.
 struct MlpBuffers {
-  explicit MlpBuffers(memory::Arena* arena) : gate_up(arena), hidden(arena) {}
-  Buffer gate_up;  // [T, 2 * mlp_dim]
-  Buffer hidden;   // [T, mlp_dim]
+  explicit MlpBuffers(memory::Arena* arena) : hidden(arena) {}
+  Buffer hidden;  // [T, mlp_dim]
 };
 
 class MlpLayer {
  public:
   MlpLayer(const ModelDescription& description, int32_t layer, WeightLoader* loader);
 
-  // residual += mlp(x). x and residual are [rows, d_model].
-  void Run(Backend* backend, int64_t rows, const void* x, void* residual,
-           MlpBuffers* buffers) const;
+  // residual += mlp(norm(residual)). residual is float32 [rows, d_model].
+  void Run(Backend* backend, int64_t rows, float* residual, MlpBuffers* buffers) const;
 
  private:
   const ModelDescription& description_;
+  std::unique_ptr<Vector> norm_;
   std::unique_ptr<Matrix> gate_up_, down_;
 };
 

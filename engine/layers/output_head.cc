@@ -18,61 +18,63 @@ OutputHead::OutputHead(const ModelDescription& description, const Matrix* table,
 
 void OutputHead::Run(Backend* backend, std::span<const Row> rows, ChunkOutput output) {
   for (size_t begin = 0; begin < rows.size(); begin += kMaxLogitRows) {
-    RunTile(backend, rows.subspan(begin, std::min<size_t>(kMaxLogitRows, rows.size() - begin)),
-            output);
+    const auto part = rows.subspan(begin, std::min<size_t>(kMaxLogitRows, rows.size() - begin));
+    Tile& tile = tiles_.emplace_back();
+    tile.rows.assign(part.begin(), part.end());
+    tile.output = output;
+    RunTile(backend, &tile);
   }
 }
 
-void OutputHead::RunTile(Backend* backend, std::span<const Row> rows, ChunkOutput output) {
-  const size_t element = backend->activation_bytes();
-  const int64_t count = static_cast<int64_t>(rows.size());
+void OutputHead::RunTile(Backend* backend, Tile* tile) {
+  const int64_t count = static_cast<int64_t>(tile->rows.size());
   const int64_t dim = description_.d_model;
-  void* gathered = gathered_.Ensure(count * dim * element);
-  void* logits = logits_.Ensure(count * description_.vocab_size * element);
-  std::vector<const void*> from;
-  std::vector<void*> to;
-  std::vector<SampleRow> samples;
-  std::vector<memory::TokenId> targets;
+  auto* gathered = static_cast<float*>(gathered_.Ensure(count * dim * sizeof(float)));
+  auto* logits =
+      static_cast<float*>(logits_.Ensure(count * description_.vocab_size * sizeof(float)));
   for (int64_t r = 0; r < count; ++r) {
-    from.push_back(rows[r].hidden);
-    to.push_back(Offset(gathered, r * dim, element));
-    samples.push_back(rows[r].chunk->sample);
-    targets.push_back(rows[r].target);
+    tile->from.push_back(tile->rows[r].hidden);
+    tile->to.push_back(gathered + r * dim);
+    tile->samples.push_back(tile->rows[r].chunk->sample);
+    tile->targets.push_back(tile->rows[r].target);
   }
-  backend->CopyRows({.from = from, .to = to, .row_bytes = dim * element});
-  backend->RmsNorm({.x = gathered,
-                    .weight = final_norm_->data(),
-                    .out = gathered,
-                    .rows = count,
-                    .dim = dim,
-                    .x_stride = dim,
-                    .eps = description_.norm_eps});
+  tile->out.resize(count);
+  backend->CopyRows({.from = tile->from, .to = tile->to, .row_bytes = dim * sizeof(float)});
   backend->MatMul({.x = gathered,
+                   .x_number = Number::kFloat32,
+                   .norm = {.weight = final_norm_->data(), .eps = description_.norm_eps},
                    .w = projection_,
                    .out = logits,
+                   .out_number = Number::kFloat32,
                    .rows = count,
                    .multiplier = description_.multipliers.logits});
-  std::vector<SampledToken> out(count);
-  if (output == ChunkOutput::kSample) {
-    backend->SampleTokens(
-        {.logits = logits, .vocab = description_.vocab_size, .rows = samples, .out = out});
-  } else {
-    int32_t top = 0;
-    for (const Row& row : rows) top = std::max(top, row.chunk->top_logprobs);
-    backend->ScoreTokens({.logits = logits,
-                          .vocab = description_.vocab_size,
-                          .top_logprobs = top,
-                          .targets = targets,
-                          .out = out});
+  if (tile->output == ChunkOutput::kSample) {
+    backend->SampleTokens({.logits = logits,
+                           .vocab = description_.vocab_size,
+                           .rows = tile->samples,
+                           .out = tile->out});
+    return;
   }
-  backend->Synchronize();
-  for (int64_t r = 0; r < count; ++r) {
-    *rows[r].out = std::move(out[r]);
-    if (output == ChunkOutput::kScore) {
-      std::vector<TokenLogprob>& top = rows[r].out->top;
-      top.resize(std::min<size_t>(top.size(), rows[r].chunk->top_logprobs));
+  int32_t top = 0;
+  for (const Row& row : tile->rows) top = std::max(top, row.chunk->top_logprobs);
+  backend->ScoreTokens({.logits = logits,
+                        .vocab = description_.vocab_size,
+                        .top_logprobs = top,
+                        .targets = tile->targets,
+                        .out = tile->out});
+}
+
+void OutputHead::Finish() {
+  for (Tile& tile : tiles_) {
+    for (size_t r = 0; r < tile.rows.size(); ++r) {
+      SampledToken& out = *tile.rows[r].out;
+      out = std::move(tile.out[r]);
+      if (tile.output != ChunkOutput::kScore) continue;
+      const size_t wanted = tile.rows[r].chunk->top_logprobs;
+      out.top.resize(std::min(out.top.size(), wanted));
     }
   }
+  tiles_.clear();
 }
 
 }  // namespace eidetic

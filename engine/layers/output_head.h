@@ -6,6 +6,7 @@
 #ifndef EIDETIC_ENGINE_LAYERS_OUTPUT_HEAD_H_
 #define EIDETIC_ENGINE_LAYERS_OUTPUT_HEAD_H_
 
+#include <deque>
 #include <memory>
 #include <vector>
 
@@ -32,18 +33,31 @@ class OutputHead {
     memory::TokenId target = -1;  // kScore
     SampledToken* out = nullptr;
   };
-  // Fills every row's `out`. All rows of one call are sampled or all are scored.
+  // Starts filling every row's `out`. All rows of one call are sampled or all are scored.
   void Run(Backend* backend, std::span<const Row> rows, ChunkOutput output);
+  // After Synchronize: every `out` of the calls since the last Finish is filled.
+  void Finish();
 
  private:
-  void RunTile(Backend* backend, std::span<const Row> rows, ChunkOutput output);
+  // Rows computed together, with the host memory that the backend reads and writes.
+  struct Tile {
+    std::vector<Row> rows;
+    ChunkOutput output;
+    std::vector<const void*> from;
+    std::vector<void*> to;
+    std::vector<SampleRow> samples;
+    std::vector<memory::TokenId> targets;
+    std::vector<SampledToken> out;
+  };
+  void RunTile(Backend* backend, Tile* tile);
 
   const ModelDescription& description_;
   std::unique_ptr<Vector> final_norm_;
   std::unique_ptr<Matrix> lm_head_;  // null with tied embeddings
   const Matrix* projection_;
-  Buffer gathered_;  // [rows, d_model]
-  Buffer logits_;    // [rows, vocab]
+  Buffer gathered_;        // float32 [rows, d_model]
+  Buffer logits_;          // float32 [rows, vocab]
+  std::deque<Tile> tiles_;  // under way; a deque, so that nothing moves
 };
 
 }  // namespace eidetic

@@ -17,6 +17,7 @@ SeAttentionLayer::SeAttentionLayer(const ModelDescription& description, int32_t 
   const TensorNames& names = description.names;
   const int64_t q_rows = int64_t{a.q_heads} * a.head_dim;
   const int64_t kv_rows = int64_t{a.kv_heads} * a.head_dim;
+  norm_ = loader->LoadVector(names.mixer_norm, ".weight", layer, {description.d_model});
   qkv_ = loader->LoadStacked({{names.q, q_rows}, {names.k, kv_rows}, {names.v, kv_rows}}, layer,
                              description.d_model);
   o_ = loader->LoadMatrix(names.o, layer, description.d_model, q_rows);
@@ -88,19 +89,24 @@ void SeAttentionLayer::Retrieve(Backend* backend, const StepBatch& batch,
                          .stats = stats});
 }
 
-void SeAttentionLayer::Run(Backend* backend, StepBatch* batch, const memory::PageLayout& layout,
-                           size_t conv_offset, const void* x, void* residual,
+void SeAttentionLayer::Run(Backend* backend, const StepBatch& batch,
+                           const memory::PageLayout& layout, size_t conv_offset, float* residual,
                            AttentionBuffers* buffers, RetrievalStats* stats) {
   const AttentionDescription& a = description_.attention;
   const size_t element = backend->activation_bytes();
   const int64_t q_dim = int64_t{a.q_heads} * a.head_dim;
   const int64_t kv_dim = int64_t{a.kv_heads} * a.head_dim;
   const int64_t stride = q_dim + 2 * kv_dim;
-  void* qkv = buffers->projected.Ensure(batch->rows * stride * element);
-  backend->MatMul(
-      {.x = x, .w = qkv_.get(), .bias = DataOrNull(qkv_bias_), .out = qkv, .rows = batch->rows});
+  void* qkv = buffers->projected.Ensure(batch.rows * stride * element);
+  backend->MatMul({.x = residual,
+                   .x_number = Number::kFloat32,
+                   .norm = {.weight = norm_->data(), .eps = description_.norm_eps},
+                   .w = qkv_.get(),
+                   .bias = DataOrNull(qkv_bias_),
+                   .out = qkv,
+                   .rows = batch.rows});
   if (conv_weight_ != nullptr) {
-    void* convolved = buffers->convolved.Ensure(batch->rows * stride * element);
+    void* convolved = buffers->convolved.Ensure(batch.rows * stride * element);
     backend->CausalConv1d({.x = qkv,
                            .weight = conv_weight_->data(),
                            .out = convolved,
@@ -108,17 +114,18 @@ void SeAttentionLayer::Run(Backend* backend, StepBatch* batch, const memory::Pag
                            .width = a.conv_width,
                            .x_stride = stride,
                            .silu = false,
-                           .sequences = StateSpans(batch, conv_offset)});
+                           .sequences = batch.states,
+                           .state_offset = conv_offset});
     qkv = convolved;
   }
-  Plan(*batch, layout);
+  Plan(batch, layout);
   backend->AppendKv({.k = Offset(qkv, q_dim, element),
                      .v = Offset(qkv, q_dim + kv_dim, element),
                      .kv_stride = stride,
                      .layout = layout,
                      .chunks = trace_.chunks});
-  Retrieve(backend, *batch, layout, qkv, stride, stats);
-  void* attended = buffers->attended.Ensure(batch->rows * q_dim * element);
+  Retrieve(backend, batch, layout, qkv, stride, stats);
+  void* attended = buffers->attended.Ensure(batch.rows * q_dim * element);
   backend->SpanAttention({.q = qkv,
                           .q_stride = stride,
                           .q_heads = a.q_heads,
@@ -135,7 +142,8 @@ void SeAttentionLayer::Run(Backend* backend, StepBatch* batch, const memory::Pag
                    .w = o_.get(),
                    .bias = DataOrNull(o_bias_),
                    .out = residual,
-                   .rows = batch->rows,
+                   .out_number = Number::kFloat32,
+                   .rows = batch.rows,
                    .multiplier = description_.multipliers.residual,
                    .accumulate = true});
 }

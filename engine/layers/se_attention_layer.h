@@ -42,10 +42,10 @@ class SeAttentionLayer {
   SeAttentionLayer(const ModelDescription& description, int32_t layer, int32_t index,
                    WeightLoader* loader, memory::Arena* arena);
 
-  // residual += attention(x); appends keys and values to the pages. x and residual
-  // are [T, d_model]; a convolution's state lies at `conv_offset` of the slots.
-  void Run(Backend* backend, StepBatch* batch, const memory::PageLayout& layout, size_t conv_offset,
-           const void* x, void* residual, AttentionBuffers* buffers, RetrievalStats* stats);
+  // residual += attention(norm(residual)); appends keys and values to the pages. residual is
+  // float32 [T, d_model]; a convolution's state lies at `conv_offset` of the slots.
+  void Run(Backend* backend, const StepBatch& batch, const memory::PageLayout& layout,
+           size_t conv_offset, float* residual, AttentionBuffers* buffers, RetrievalStats* stats);
 
   // After the step: adds the retrieved blocks of each chunk that wants them, their mass
   // divided by `retrieving_layers` and the KV heads, to (*spans)[i] for the i-th chunk.
@@ -60,6 +60,7 @@ class SeAttentionLayer {
   const ModelDescription& description_;
   const int32_t index_;
   const bool retrieves_;
+  std::unique_ptr<Vector> norm_;
   std::unique_ptr<Matrix> qkv_, o_;
   std::unique_ptr<Vector> qkv_bias_, o_bias_;  // null unless attention has biases
   std::unique_ptr<Vector> conv_weight_;        // null unless attention has a convolution

@@ -25,7 +25,7 @@ size_t SsmFloats(const ModelDescription& description, MixerKind mixer) {
 
 }  // namespace
 
-StateLayout::StateLayout(const ModelDescription& description, size_t activation_bytes) {
+StateLayout::StateLayout(const ModelDescription& description) {
   size_t offset = 0;
   for (const LayerDescription& layer : description.layers) {
     conv_.push_back(offset);
@@ -34,7 +34,7 @@ StateLayout::StateLayout(const ModelDescription& description, size_t activation_
     offset = AlignUp(offset + sizeof(float) * SsmFloats(description, layer.mixer));
   }
   hidden_ = offset;
-  slot_bytes_ = AlignUp(offset + activation_bytes * description.d_model);
+  slot_bytes_ = AlignUp(offset + sizeof(float) * description.d_model);
 }
 
 }  // namespace eidetic

@@ -18,7 +18,7 @@ namespace eidetic {
 
 class StateLayout {
  public:
-  StateLayout(const ModelDescription& description, size_t activation_bytes);
+  explicit StateLayout(const ModelDescription& description);
 
   // Byte offsets. A layer without the part has an offset that nobody reads.
   size_t conv(int32_t layer) const { return conv_[layer]; }

@@ -27,22 +27,14 @@ StepBatch MakeBatch(std::span<const StepChunk> chunks) {
     if (chunk.tokens.empty()) continue;
     batch.chunks.push_back(&chunk);
     batch.row_begin.push_back(batch.rows);
+    batch.states.push_back({.row_begin = batch.rows,
+                            .row_count = static_cast<int64_t>(chunk.tokens.size()),
+                            .state_in = chunk.memory->state(),
+                            .state_out = chunk.memory->next_state()});
     batch.ids.insert(batch.ids.end(), chunk.tokens.begin(), chunk.tokens.end());
     batch.rows += static_cast<int64_t>(chunk.tokens.size());
   }
   return batch;
-}
-
-std::span<const StateSpan> StateSpans(StepBatch* batch, size_t offset) {
-  std::vector<StateSpan>& spans = batch->state_spans.emplace_back(batch->chunks.size());
-  for (size_t i = 0; i < spans.size(); ++i) {
-    memory::SessionMemory* memory = batch->chunks[i]->memory;
-    spans[i].row_begin = batch->row_begin[i];
-    spans[i].row_count = static_cast<int64_t>(batch->chunks[i]->tokens.size());
-    spans[i].state_in = static_cast<const std::byte*>(memory->state()) + offset;
-    spans[i].state_out = static_cast<std::byte*>(memory->next_state()) + offset;
-  }
-  return spans;
 }
 
 }  // namespace eidetic

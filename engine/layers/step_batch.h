@@ -7,7 +7,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <span>
 #include <vector>
 
@@ -39,20 +38,18 @@ class Buffer {
 // rows 0, 2 and 5, and `rows` is 9.
 //
 // Operations may run after their call returns, so whatever host memory they are given
-// is kept here until the step has ended; a deque, so that nothing moves.
+// is kept here until the step has ended.
 struct StepBatch {
   int64_t rows = 0;
   std::vector<memory::TokenId> ids;      // [rows]
   std::vector<const StepChunk*> chunks;  // those with tokens
   std::vector<int64_t> row_begin;        // [chunks]
-
-  std::deque<std::vector<StateSpan>> state_spans;
+  std::vector<StateSpan> states;         // [chunks]
+  std::vector<const void*> hidden_from;  // [chunks]: the last row of each,
+  std::vector<void*> hidden_to;          // [chunks]: and where in the slot it is kept
 };
 
 StepBatch MakeBatch(std::span<const StepChunk> chunks);
-
-// The state spans of one part of the slots, at byte `offset`; kept in `batch`.
-std::span<const StateSpan> StateSpans(StepBatch* batch, size_t offset);
 
 // `base` advanced by `elements` activations.
 inline void* Offset(void* base, int64_t elements, size_t activation_bytes) {

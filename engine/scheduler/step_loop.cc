@@ -14,6 +14,7 @@ StepLoop::StepLoop(const EngineContext* context, HybridModel* model, Mailbox* ma
     : context_(context), model_(model), mailbox_(mailbox), on_turn_(std::move(on_turn)) {}
 
 absl::Status StepLoop::CheckRoom() const {
+  if (!lost_.ok()) return lost_;
   if (seats_.size() < static_cast<size_t>(context_->limits.max_sequences)) return absl::OkStatus();
   return absl::ResourceExhaustedError(
       absl::StrCat("sequences: all ", context_->limits.max_sequences,
@@ -33,7 +34,8 @@ void StepLoop::Run() {
     for (Mailbox::Command& command : commands) command(absl::OkStatus());
     commands.clear();
     idle = !Step();
-    on_turn_();
+    // A loop whose device is lost shows no heartbeat: health turns to NOT_SERVING.
+    if (lost_.ok()) on_turn_();
   }
 }
 
@@ -101,12 +103,20 @@ void StepLoop::RunBatch(const std::vector<Seat*>& seats, const std::vector<StepC
   }
   model_->Submit(batch);
   StepResult result = model_->Await();
+  if (!result.status.ok()) return LoseDevice(result.status);
   CHECK_EQ(result.chunks.size(), batch.size());
   Observe(batch, absl::ToDoubleSeconds(context_->now() - begin), result.retrieval);
   for (size_t i = 0; i < batch.size(); ++i) {
     if (!batch[i].tokens.empty()) batch[i].memory->Publish(EndOf(batch[i]));
     seats[i]->sequence->Apply(batch[i], std::move(result.chunks[i]));
   }
+}
+
+void StepLoop::LoseDevice(const absl::Status& why) {
+  LOG(ERROR) << "the device is lost, restart the server: " << why;
+  lost_ = why;
+  for (const Seat& seat : seats_) seat.sequence->Cancel(why);
+  seats_.clear();
 }
 
 void StepLoop::Observe(const std::vector<StepChunk>& batch, double seconds,

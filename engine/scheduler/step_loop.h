@@ -34,7 +34,7 @@ class StepLoop {
   // Until the mailbox closes; then cancels every command and sequence.
   void Run();
 
-  // RESOURCE_EXHAUSTED when max_sequences are there.
+  // RESOURCE_EXHAUSTED when max_sequences are there; UNAVAILABLE once the device is lost.
   absl::Status CheckRoom() const;
   void Add(std::shared_ptr<Sequence> sequence);
 
@@ -61,6 +61,8 @@ class StepLoop {
   void RunBatch(const std::vector<Seat*>& seats, const std::vector<StepChunk>& batch);
   void Observe(const std::vector<StepChunk>& batch, double seconds,
                const RetrievalStats& retrieval);
+  // Nothing of the step under way is published; from now on nothing runs.
+  void LoseDevice(const absl::Status& why);
   void CancelAll(std::vector<Mailbox::Command> commands);
 
   const EngineContext* context_;
@@ -68,6 +70,7 @@ class StepLoop {
   Mailbox* mailbox_;
   std::function<void()> on_turn_;
   std::vector<Seat> seats_;
+  absl::Status lost_;  // not OK: why nothing runs any more
   int64_t steps_ = 0;
   int64_t arrivals_ = 0;
   int64_t running_ = 0, queued_ = 0;
