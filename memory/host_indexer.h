@@ -11,8 +11,8 @@ namespace eidetic::memory {
 
 class HostIndexer final : public BlockIndexer {
  public:
-  void Summarize(const PageLayout& layout, SummaryKind kind, void* const* pages,
-                 void* const* tiles, BlockIndex blocks) override {
+  void Summarize(const PageLayout& layout, SummaryKind kind, void* const* pages, void* const* tiles,
+                 BlockIndex blocks) override {
     for (BlockIndex block = 0; block < blocks; ++block) {
       SummarizeBlock(layout, kind, pages[block], block, tiles[block / kTileBlocks]);
     }

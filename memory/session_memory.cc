@@ -30,8 +30,7 @@ MemoryPool::MemoryPool(Arena* arena, BlockIndexer* indexer, const MemoryGeometry
       indexer_(indexer),
       geometry_(geometry),
       pages_(arena, geometry.layout.page_bytes(), limits.max_pages),
-      tiles_(arena, TileBytes(geometry),
-             TileCapacity(geometry, limits)),
+      tiles_(arena, TileBytes(geometry), TileCapacity(geometry, limits)),
       slots_(arena, geometry.state_bytes, limits.max_state_slots) {
   CHECK(geometry.layout.block_size > 0 && geometry.layout.block_size <= 256 &&
         geometry.layout.block_size % 16 == 0)
@@ -53,7 +52,8 @@ absl::Status SessionMemory::Share(PageStore& store, const PageTable& from, int64
   return absl::OkStatus();
 }
 
-absl::Status SessionMemory::Extend(PageStore& store, int64_t count, std::vector<PageTable>& tables) {
+absl::Status SessionMemory::Extend(PageStore& store, int64_t count,
+                                   std::vector<PageTable>& tables) {
   const int64_t layers = static_cast<int64_t>(tables.size());
   if (layers == 0) return absl::OkStatus();
   const int64_t more = count - static_cast<int64_t>(tables.front().ids().size());
@@ -117,8 +117,8 @@ absl::StatusOr<std::unique_ptr<SessionMemory>> SessionMemory::Fork(SummaryKind s
     absl::Status status =
         Share(pool_->pages(), pages_[layer], complete, child.blocks_, child.pages_[layer]);
     if (status.ok() && summary == summary_) {
-      status = Share(pool_->tiles(), tiles_[layer], complete / kTileBlocks,
-                     TilesFor(child.blocks_), child.tiles_[layer]);
+      status = Share(pool_->tiles(), tiles_[layer], complete / kTileBlocks, TilesFor(child.blocks_),
+                     child.tiles_[layer]);
     }
     if (!status.ok()) return status;
   }

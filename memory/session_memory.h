@@ -29,7 +29,7 @@ namespace eidetic::memory {
 struct MemoryGeometry {
   PageLayout layout;
   int32_t attention_layers = 0;
-  size_t state_bytes = 0;  // one state slot
+  size_t state_bytes = 0;                       // one state slot
   SummaryKind bounding = SummaryKind::kBounds;  // what the two-stage rule's index holds
 };
 

@@ -199,7 +199,8 @@ TEST_F(SessionMemoryTest, ForkSharesCompleteBlocksAndCopiesTheRest) {
     EXPECT_NE(child->pages(layer)[complete], parent->pages(layer)[complete]);
     EXPECT_EQ(child->tiles(layer)[0], parent->tiles(layer)[0]);
     EXPECT_NE(child->tiles(layer)[1], parent->tiles(layer)[1]);
-    EXPECT_EQ(std::memcmp(child->tiles(layer)[1], parent->tiles(layer)[1], kLayout.tile_bytes(SummaryKind::kBounds)),
+    EXPECT_EQ(std::memcmp(child->tiles(layer)[1], parent->tiles(layer)[1],
+                          kLayout.tile_bytes(SummaryKind::kBounds)),
               0);
   }
   EXPECT_NE(child->state(), parent->state());
@@ -210,7 +211,8 @@ TEST_F(SessionMemoryTest, WhatTheChildWritesTheParentDoesNotSee) {
   auto parent = Create();
   Advance(*parent, 40, 'p');
   auto child = *parent->Fork(SummaryKind::kBounds);
-  const std::string tile(static_cast<char*>(parent->tiles(0)[0]), kLayout.tile_bytes(SummaryKind::kBounds));
+  const std::string tile(static_cast<char*>(parent->tiles(0)[0]),
+                         kLayout.tile_bytes(SummaryKind::kBounds));
   for (int32_t layer = 0; layer < 2; ++layer) WriteToken(*child, layer, 40, -7);
   Advance(*child, 100, 'c');
   EXPECT_EQ(Token(*parent, 0, 40), 0);
@@ -261,9 +263,9 @@ TEST_F(SessionMemoryTest, ForkWithAnotherSummaryRebuildsTheIndex) {
       ASSERT_EQ(child->tile_count(), scratch->tile_count());
       for (int32_t layer = 0; layer < 2; ++layer) {
         for (int64_t t = 0; t < child->tile_count() / 2; ++t) {
-          ASSERT_EQ(
-              std::memcmp(child->tiles(layer)[t], scratch->tiles(layer)[t], kLayout.tile_bytes(SummaryKind::kBounds)),
-              0);
+          ASSERT_EQ(std::memcmp(child->tiles(layer)[t], scratch->tiles(layer)[t],
+                                kLayout.tile_bytes(SummaryKind::kBounds)),
+                    0);
         }
       }
     }

@@ -50,6 +50,15 @@ absl::Status CheckCandidates(const SpanSettings& s) {
 
 }  // namespace
 
+SpanSettings DefaultSpanSettings(SummaryKind bounding) {
+  SpanSettings settings;
+  if (bounding == SummaryKind::kCodes) {
+    settings.first_candidates = 96;
+    settings.candidate_budget = 1024;
+  }
+  return settings;
+}
+
 SummaryKind SummaryFor(RetrievalRule rule, SummaryKind bounding) {
   switch (rule) {
     case RetrievalRule::kTwoStage:

@@ -25,6 +25,11 @@ struct SpanSettings {
   bool retrieve_in_prefill = true;  // appended chunks retrieve too
 };
 
+// The defaults where the two-stage rule bounds blocks by `bounding`. Bounds rank blocks badly, so
+// many are re-ranked, and proofs are out of reach on long texts. Codes rank well and prove: the
+// best 96 hold the exact choice, and reading on to 1,024 proves nearly every one.
+SpanSettings DefaultSpanSettings(SummaryKind bounding);
+
 inline constexpr int32_t kMaxWindowTokens = 1 << 20;
 inline constexpr int32_t kMaxSpanBlocks = 1 << 16;
 inline constexpr int32_t kMaxSinkBlocks = 1 << 10;

@@ -76,10 +76,11 @@ absl::Status ApplyAttention(const v1::AttentionSettings& from, const std::string
 absl::StatusOr<memory::SpanSettings> NewSpanSettings(const v1::AttentionSettings& from,
                                                      const std::string& field,
                                                      const Engine& engine) {
-  memory::SpanSettings settings;
+  const EngineLimits& limits = engine.limits();
+  memory::SpanSettings settings =
+      memory::DefaultSpanSettings(engine.model().Geometry(limits.block_tokens).bounding);
   absl::Status status = ApplyAttention(from, field, &settings);
   if (!status.ok()) return status;
-  const EngineLimits& limits = engine.limits();
   status = memory::Validate(settings, limits.block_tokens, limits.query_chunk_tokens,
                             engine.model().description().trained_context);
   if (!status.ok()) return WithField(field, status);

@@ -11,6 +11,11 @@ ABSL_FLAG(std::string, model, "",
           "empty: $EIDETIC_MODEL, then the demo model that comes with the server");
 ABSL_FLAG(std::string, model_name, "",
           "the model is served as models/<this>; empty: the folder's name");
+ABSL_FLAG(bool, random_weights, false,
+          "for measurement only: serve the model of --config with random weights, whose answers "
+          "mean nothing; the tokenizer is --model's");
+ABSL_FLAG(std::string, config, "",
+          "with --random_weights: the config.json, of any file name, which also names the model");
 ABSL_FLAG(std::string, address, eidetic::ServerOptions().address,
           "host:port to serve gRPC on; port 0: the system chooses");
 ABSL_FLAG(std::string, metrics_address, "127.0.0.1:9464",
@@ -128,6 +133,19 @@ absl::Status TakeLimits(EngineLimits* to) {
   return absl::OkStatus();
 }
 
+absl::Status TakeRandomConfig(std::string* to) {
+  const bool random = absl::GetFlag(FLAGS_random_weights);
+  *to = absl::GetFlag(FLAGS_config);
+  if (random && to->empty()) {
+    return InvalidField("--config", "is empty; --random_weights needs a config.json");
+  }
+  if (!random && !to->empty()) {
+    return InvalidField("--config",
+                        "is for --random_weights alone; a model's folder goes to --model");
+  }
+  return absl::OkStatus();
+}
+
 absl::Status TakeServer(ServerOptions* to) {
   to->address = absl::GetFlag(FLAGS_address);
   to->enable_reflection = absl::GetFlag(FLAGS_enable_reflection);
@@ -148,8 +166,8 @@ absl::Status TakeBackend(BackendOptions* to) {
     return status;
   }
   if (absl::GetFlag(FLAGS_memory_bytes) == 0) return absl::OkStatus();
-  const absl::Status status = Take(FLAGS_memory_bytes, 1 << 20,
-                                   std::numeric_limits<int64_t>::max(), &to->cpu.memory_bytes);
+  const absl::Status status =
+      Take(FLAGS_memory_bytes, 1 << 20, std::numeric_limits<int64_t>::max(), &to->cpu.memory_bytes);
   to->cuda.memory_bytes = to->cpu.memory_bytes;
   return status;
 }
@@ -163,6 +181,7 @@ absl::StatusOr<CommandLine> CommandLineFromFlags() {
   line.metrics_address = absl::GetFlag(FLAGS_metrics_address);
   line.port_file = absl::GetFlag(FLAGS_port_file);
   const absl::Status status = First({
+      TakeRandomConfig(&line.random_config),
       TakeBackend(&line.backend),
       TakeLimits(&line.limits),
       TakeServer(&line.server),

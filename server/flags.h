@@ -15,8 +15,9 @@
 namespace eidetic {
 
 struct CommandLine {
-  std::string model_folder;  // "": look for the demo model
-  std::string model_name;    // "": the folder's name
+  std::string model_folder;   // "": look for the demo model
+  std::string model_name;     // "": the folder's name
+  std::string random_config;  // config file that gets random weights; "": the folder's model
   std::string metrics_address;
   std::string port_file;
   BackendOptions backend;

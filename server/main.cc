@@ -26,6 +26,9 @@
 namespace eidetic {
 namespace {
 
+// Any number will do: a measurement wants the same weights each time.
+constexpr uint64_t kRandomSeed = 1;
+
 // Every thread inherits the mask, so that the signals wait for sigwait alone.
 sigset_t BlockEndSignals() {
   sigset_t signals;
@@ -59,10 +62,26 @@ absl::Status WritePortFile(const std::string& path, int port) {
       absl::StrCat("--port_file: can not write ", path, ": ", error.message()));
 }
 
+absl::StatusOr<std::string> NameModel(const CommandLine& line,
+                                      const std::filesystem::path& folder) {
+  const bool by_config = line.model_name.empty() && !line.random_config.empty();
+  return ModelName(
+      by_config ? std::filesystem::path(line.random_config).stem().string() : line.model_name,
+      folder);
+}
+
+absl::StatusOr<std::unique_ptr<Engine>> CreateEngine(const CommandLine& line,
+                                                     const std::filesystem::path& folder,
+                                                     Backend* backend, EngineObserver* observer) {
+  const Engine::Options options = {.limits = line.limits, .observer = observer};
+  if (line.random_config.empty()) return Engine::Create(folder, backend, options);
+  return Engine::CreateRandom(line.random_config, kRandomSeed, folder, backend, options);
+}
+
 absl::Status Serve(const CommandLine& line, const std::string& argv0, const sigset_t& signals) {
   const auto folder = FindModelFolder(line.model_folder, argv0);
   if (!folder.ok()) return folder.status();
-  const auto name = ModelName(line.model_name, *folder);
+  const auto name = NameModel(line, *folder);
   if (!name.ok()) return name.status();
 
   const auto created = CreateBackend(line.backend);
@@ -75,8 +94,7 @@ absl::Status Serve(const CommandLine& line, const std::string& argv0, const sigs
     if (!started.ok()) return started.status();
     exposer = *std::move(started);
   }
-  const auto engine =
-      Engine::Create(*folder, backend, {.limits = line.limits, .observer = metrics.get()});
+  const auto engine = CreateEngine(line, *folder, backend, metrics.get());
   if (!engine.ok()) return engine.status();
   metrics->Watch(engine->get());
 

@@ -106,6 +106,9 @@ Metrics::Metrics(const std::string& model, const std::string& backend)
       candidate_blocks_(CounterFamily(registry_, "eidetic_retrieval_candidate_blocks_total",
                                       "Blocks whose keys were read to choose spans.")
                             .Add({})),
+      retrieval_bytes_(CounterFamily(registry_, "eidetic_retrieval_read_bytes_total",
+                                     "Bytes of index and keys read to choose spans.")
+                           .Add({})),
       choices_(CounterFamily(registry_, "eidetic_retrieval_choices_total",
                              "Spans chosen, by whether the choice was proven exact.")),
       proven_choices_(choices_.Add({{"proven", "true"}})),
@@ -131,6 +134,7 @@ void Metrics::OnStep(const Step& step) {
   if (retrieval.choices == 0) return;
   retrieval_seconds_.Observe(retrieval.seconds);
   candidate_blocks_.Increment(retrieval.candidates_read);
+  retrieval_bytes_.Increment(retrieval.bytes_read);
   proven_choices_.Increment(retrieval.proven);
   unproven_choices_.Increment(retrieval.choices - retrieval.proven);
 }

@@ -57,6 +57,7 @@ class Metrics : public EngineObserver, public prometheus::Collectable {
   prometheus::Counter& generated_tokens_;
   prometheus::Histogram& retrieval_seconds_;
   prometheus::Counter& candidate_blocks_;
+  prometheus::Counter& retrieval_bytes_;
   prometheus::Family<prometheus::Counter>& choices_;
   prometheus::Counter& proven_choices_;
   prometheus::Counter& unproven_choices_;

@@ -6,12 +6,7 @@
 //   implementation may run them asynchronously, in that order. arena() is
 //   thread-safe. Host spans inside params must stay valid until Synchronize.
 // Ownership: tensors are borrowed; matrices and vectors are owned by the caller.
-// Preconditions: every pointer is in the backend's memory unless its comment says
-//   "host". Shapes are CHECKed once, at the operation's entry.
-//
-// Activations are row-major in the backend's activation type (`activation_bytes`
-// each; float32 on the CPU). T is the number of token rows of the ragged batch;
-// row r of a chunk is one position of one sequence.
+// Preconditions: as params.h says. Shapes are CHECKed once, at the operation's entry.
 //
 // Invariance: on the CPU a row's result depends on that row's inputs alone,
 // bitwise: never on T, on the other rows, or on the number of threads.
@@ -25,251 +20,14 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "engine/backend/params.h"
 #include "engine/model/safetensors.h"
 #include "memory/arena.h"
-#include "memory/ids.h"
-#include "memory/page_layout.h"
-#include "memory/span_settings.h"
+#include "memory/block_indexer.h"
 
 namespace eidetic {
-
-// A weight matrix [rows (outputs), cols (inputs)] in the form its backend likes best.
-class Matrix {
- public:
-  virtual ~Matrix() = default;
-  virtual int64_t rows() const = 0;
-  virtual int64_t cols() const = 0;
-};
-
-// A small float32 array in the backend's memory (norm weights, biases, A_log, ...).
-class Vector {
- public:
-  virtual ~Vector() = default;
-  virtual const float* data() const = 0;
-  virtual int64_t size() const = 0;
-};
-
-struct EmbedParams {
-  std::span<const memory::TokenId> ids;  // host, [T]; each within the table
-  const Matrix* table = nullptr;         // [vocab, d_model]
-  float multiplier = 1.0f;
-  void* out = nullptr;  // [T, d_model]
-};
-
-// out = x / rms(x) * weight, rms over `dim` (Zhang & Sennrich, 2019). With `gate`,
-// x is first multiplied by silu(gate) (Mamba-2's gated norm, gate before norm).
-struct RmsNormParams {
-  const void* x = nullptr;        // [rows, dim], row stride x_stride
-  const void* gate = nullptr;     // [rows, dim], row stride gate_stride; or null
-  const float* weight = nullptr;  // [dim]
-  void* out = nullptr;            // [rows, dim], contiguous; may be x when x is contiguous
-  int64_t rows = 0, dim = 0;
-  int64_t x_stride = 0, gate_stride = 0;  // in elements
-  float eps = 1e-5f;
-};
-
-// out = multiplier * (x W^T + bias), added to out when `accumulate`.
-struct MatMulParams {
-  const void* x = nullptr;  // [rows, w.cols], contiguous
-  const Matrix* w = nullptr;
-  const float* bias = nullptr;  // [w.rows] or null
-  void* out = nullptr;          // [rows, w.rows], contiguous
-  int64_t rows = 0;
-  float multiplier = 1.0f;
-  bool accumulate = false;
-};
-
-// Where one sequence's rows stand in the ragged batch, and its state.
-// cu_seqlens style: for chunks of 2, 3, 4 tokens row_begin is 0, 2, 5.
-struct StateSpan {
-  int64_t row_begin = 0;
-  int64_t row_count = 0;           // >= 1
-  const void* state_in = nullptr;  // float32; this layer's part of the published slot
-  void* state_out = nullptr;       // this layer's part of the slot being written; may be state_in
-};
-
-// Depthwise causal convolution over time, then SiLU when `silu`:
-// out[t, c] = sum_j weight[c, j] * x[t - width + 1 + j, c] + bias[c].
-struct CausalConv1dParams {
-  const void* x = nullptr;        // [T, channels], row stride x_stride
-  const float* weight = nullptr;  // [channels, width]
-  const float* bias = nullptr;    // [channels] or null
-  void* out = nullptr;            // [T, channels], contiguous
-  int64_t channels = 0, width = 0, x_stride = 0;
-  bool silu = true;
-  std::span<const StateSpan>
-      sequences;  // host; state is float32 [width - 1, channels], oldest first
-};
-
-// Mamba-2's recurrence (Dao & Gu 2024, section 6, with scalar A per head):
-//   dt' = clamp(softplus(dt + dt_bias), dt_min, dt_max)
-//   H   = exp(-exp(a_log) dt') H + dt' x B^T          H is [head_dim, d_state]
-//   y   = H C + d x
-struct SelectiveScanParams {
-  const void* xbc = nullptr;  // [T, heads*head_dim + 2*groups*d_state]: x | B | C, contiguous
-  const void* dt = nullptr;   // [T, heads], row stride dt_stride
-  int64_t dt_stride = 0;
-  const float* a_log = nullptr;    // [heads]
-  const float* dt_bias = nullptr;  // [heads]
-  const float* d = nullptr;        // [heads]
-  float dt_min = 0, dt_max = 0;
-  int32_t heads = 0, head_dim = 0, groups = 0, d_state = 0;
-  void* out = nullptr;                   // [T, heads*head_dim]
-  std::span<const StateSpan> sequences;  // host; state is float32 [heads, head_dim, d_state]
-};
-
-// One query chunk of one sequence within one attention layer.
-struct AttentionChunk {
-  int64_t row_begin = 0;
-  int64_t row_count = 0;         // >= 1
-  memory::Position begin = 0;    // position of the first row
-  void* const* pages = nullptr;  // host array of page addresses, [block]
-  void* const* tiles =
-      nullptr;  // host array of index tiles, [block / 16]; null when summary is kNone
-  memory::SummaryKind summary = memory::SummaryKind::kNone;
-};
-
-// Writes keys (before RoPE) and values into the pages, and the summary of every
-// block that becomes complete.
-struct AppendKvParams {
-  const void* k = nullptr;  // [T, kv_heads*head_dim], row stride kv_stride
-  const void* v = nullptr;  // the same
-  int64_t kv_stride = 0;
-  memory::PageLayout layout;
-  std::span<const AttentionChunk> chunks;  // host
-};
-
-// What one chunk asks of the index. Blocks [first, last) are its distant blocks.
-struct RetrievalRequest {
-  int32_t chunk = 0;  // index into chunks
-  memory::BlockIndex first = 0, last = 0;
-  memory::RetrievalRule rule = memory::RetrievalRule::kTwoStage;
-  int32_t span_blocks = 0;
-  int32_t first_candidates = 0, candidate_budget = 0;
-};
-
-struct RetrievalStats {
-  int64_t candidates_read = 0;  // blocks whose keys were read
-  int64_t choices = 0;          // one a chunk and KV head
-  int64_t proven = 0;
-  double seconds = 0;  // spent in retrieval; on the device where it has one
-};
-
-// For each request and KV head the chosen blocks, ascending. See memory/span_retrieval.h.
-struct RetrieveSpanParams {
-  const void* q = nullptr;  // [T, q_heads*head_dim], row stride q_stride, before RoPE
-  int64_t q_stride = 0;
-  int32_t q_heads = 0;
-  memory::PageLayout layout;
-  std::span<const AttentionChunk> chunks;      // host
-  std::span<const RetrievalRequest> requests;  // host
-  // [requests * kv_heads * max_span]: block numbers, -1 after the last; in the backend's memory
-  int32_t* blocks = nullptr;
-  int32_t max_span = 0;             // at least every request's span_blocks
-  RetrievalStats* stats = nullptr;  // host; added to, valid after Synchronize
-};
-
-// Attention of one chunk: sinks, then span, then window, in this order, one online
-// softmax over all of them. Without re-mapping a block's tokens stand at their own positions.
-struct SpanAttentionRequest {
-  int32_t chunk = 0;
-  int32_t sink_blocks = 0;  // blocks [0, sink_blocks)
-  int32_t span_row = -1;    // row of `blocks` ([span_row * kv_heads + g] * max_span); -1: no span
-  int32_t span_count = 0;   // blocks in the span, the same for every KV head
-  memory::Position window_begin = 0;  // w0, a multiple of S
-  bool remap = true;      // sinks and span at 0 .. P-1, window token i at P + i - w0, where
-                          // P = (sink_blocks + span_count) * S
-  float* mass = nullptr;  // [kv_heads, span_count]: softmax mass of each span block, mean over the
-                          // chunk's rows and the KV head's query heads; or null. Backend's memory
-};
-
-struct SpanAttentionParams {
-  const void* q = nullptr;  // [T, q_heads*head_dim], row stride q_stride, before RoPE
-  int64_t q_stride = 0;
-  int32_t q_heads = 0;
-  memory::PageLayout layout;
-  int32_t rotary_dim = 0;
-  float rope_theta = 10000.0f;
-  float scale = 0.0f;
-  std::span<const AttentionChunk> chunks;          // host
-  std::span<const SpanAttentionRequest> requests;  // host; one a chunk
-  const int32_t* blocks = nullptr;                 // as RetrieveSpan wrote them
-  int32_t max_span = 0;
-  void* out = nullptr;  // [T, q_heads*head_dim], contiguous
-};
-
-// out = silu(gate) * up.
-struct SwiGluParams {
-  const void* gate = nullptr;  // [rows, dim], row stride gate_stride
-  const void* up = nullptr;    // [rows, dim], row stride up_stride
-  int64_t rows = 0, dim = 0, gate_stride = 0, up_stride = 0;
-  void* out = nullptr;  // [rows, dim], contiguous
-};
-
-// Copies single rows between contiguous float32 or activation buffers.
-struct CopyRowsParams {
-  std::span<const void* const> from;  // host; row addresses
-  std::span<void* const> to;          // host; row addresses
-  size_t row_bytes = 0;
-};
-
-// How one row's next token is drawn. Values are validated by the caller.
-struct SamplingParams {
-  float temperature = 1.0f;         // 0: greedy
-  int32_t top_k = 0;                // 0: off
-  float top_p = 1.0f;               // 1: off
-  float min_p = 0.0f;               // 0: off; keep tokens with p >= min_p * max p
-  float repetition_penalty = 1.0f;  // over tokens of the prompt and the answer (Keskar et al. 2019)
-  float presence_penalty = 0.0f;    // over tokens of the answer
-  float frequency_penalty = 0.0f;   // the same, times the count
-  std::vector<std::pair<memory::TokenId, float>> logit_bias = {};
-  uint64_t seed = 0;
-  int32_t top_logprobs = 0;  // 0..20 alternatives to report
-};
-
-struct TokenCount {
-  memory::TokenId token = 0;
-  int32_t in_prompt = 0;
-  int32_t in_answer = 0;
-};
-
-struct SampleRow {
-  const SamplingParams* params = nullptr;   // host
-  std::span<const TokenCount> counts = {};  // host; tokens seen, each once; may be empty
-  memory::Position position = 0;            // of the token being drawn: noise is f(seed, position)
-};
-
-struct TokenLogprob {
-  memory::TokenId token = 0;
-  float logprob = 0;
-};
-
-// A NaN logit counts as minus infinity, plus infinity as the largest finite number. When all
-// logits of a row are NaN or minus infinity, SampleTokens gives token 0 (ScoreTokens the target)
-// with logprob minus infinity and no alternatives: the engine's sign of broken weights.
-struct SampledToken {
-  memory::TokenId token = 0;
-  float logprob = 0;              // under softmax(logits), before penalties, bias and temperature
-  std::vector<TokenLogprob> top;  // the most probable, descending; ties: lower id first
-};
-
-// Order: penalties, logit bias, temperature, top-k, top-p, min-p, draw. Ties: lower id first.
-struct SampleTokensParams {
-  const void* logits = nullptr;  // [rows, vocab], contiguous
-  int64_t vocab = 0;
-  std::span<const SampleRow> rows;  // host
-  std::span<SampledToken> out;      // host, [rows]; valid after Synchronize
-};
-
-// Log-probability of given tokens: log_softmax(logits[r])[targets[r]].
-struct ScoreTokensParams {
-  const void* logits = nullptr;  // [rows, vocab], contiguous
-  int64_t vocab = 0;
-  int32_t top_logprobs = 0;
-  std::span<const memory::TokenId> targets;  // host, [rows]
-  std::span<SampledToken> out;  // host, [rows]; token = target; valid after Synchronize
-};
 
 class Backend {
  public:
@@ -277,7 +35,11 @@ class Backend {
 
   virtual std::string name() const = 0;  // "cpu (avx3, 2 threads)"
   virtual memory::Arena* arena() = 0;
+  virtual memory::BlockIndexer* indexer() = 0;
   virtual size_t activation_bytes() const = 0;
+  virtual int32_t kv_element_bytes() const = 0;  // of a number in a page
+  // What the two-stage rule bounds blocks by.
+  virtual memory::SummaryKind bounding() const { return memory::SummaryKind::kBounds; }
 
   // Uploads weights; converts where the backend's form differs. The view may go afterwards.
   virtual absl::StatusOr<std::unique_ptr<Matrix>> LoadMatrix(const TensorView& view) = 0;
@@ -291,6 +53,11 @@ class Backend {
   virtual void MatMul(const MatMulParams& params) = 0;
   virtual void CausalConv1d(const CausalConv1dParams& params) = 0;
   virtual void SelectiveScan(const SelectiveScanParams& params) = 0;
+  // Both in turn; scan.xbc is conv.out, which need not be written.
+  virtual void ConvScan(const CausalConv1dParams& conv, const SelectiveScanParams& scan) {
+    CausalConv1d(conv);
+    SelectiveScan(scan);
+  }
   virtual void AppendKv(const AppendKvParams& params) = 0;
   virtual void RetrieveSpan(const RetrieveSpanParams& params) = 0;
   virtual void SpanAttention(const SpanAttentionParams& params) = 0;
@@ -301,8 +68,9 @@ class Backend {
 
   // Copies to host memory once everything before it has finished; blocks.
   virtual void CopyToHost(void* to, const void* from, size_t bytes) = 0;
-  // Waits until everything before it has finished.
-  virtual void Synchronize() = 0;
+  // Waits until everything before it has finished. UNAVAILABLE when the device was lost:
+  // then, and from then on, results are garbage and must not be published.
+  virtual absl::Status Synchronize() = 0;
 };
 
 }  // namespace eidetic

@@ -66,12 +66,20 @@ void CheckParams(const RmsNormParams& params) {
   CHECK_GE(params.dim, 1);
   CHECK_GE(params.x_stride, params.dim);
   CHECK(params.gate == nullptr || params.gate_stride >= params.dim);
-  CHECK(params.out != params.x || params.x_stride == params.dim);
+  CHECK(params.out != params.x ||
+        (params.x_stride == params.dim && params.x_number == Number::kActivation));
 }
 
 void CheckParams(const MatMulParams& params) {
   CHECK(params.x != nullptr && params.w != nullptr && params.out != nullptr);
   CHECK_GE(params.rows, 0);
+  CHECK(params.x_number == Number::kActivation || params.norm.weight != nullptr);
+  CHECK(params.norm.gate == nullptr || params.norm.weight != nullptr);
+  CHECK(!params.accumulate || params.out_number == Number::kFloat32);
+  if (!params.swiglu) return;
+  CHECK(params.bias == nullptr && params.multiplier == 1.0f && !params.accumulate);
+  CHECK(params.out_number == Number::kActivation);
+  CHECK_EQ(params.w->rows() % 2, 0);
 }
 
 void CheckParams(const CausalConv1dParams& params) {

@@ -4,9 +4,11 @@
 #include <vector>
 
 #include "engine/backend/element.h"
+#include "engine/backend/host_mat_mul.h"
 #include "engine/backend/param_checks.h"
 #include "engine/backend/reference_ops.h"
 #include "memory/host_arena.h"
+#include "memory/host_indexer.h"
 
 namespace eidetic {
 namespace {
@@ -31,7 +33,9 @@ class ReferenceBackend : public Backend {
  public:
   std::string name() const override { return "reference"; }
   memory::Arena* arena() override { return &arena_; }
+  memory::BlockIndexer* indexer() override { return &indexer_; }
   size_t activation_bytes() const override { return sizeof(float); }
+  int32_t kv_element_bytes() const override { return sizeof(float); }
 
   absl::StatusOr<std::unique_ptr<Matrix>> LoadMatrix(const TensorView& view) override {
     return LoadStacked({&view, 1});
@@ -51,7 +55,10 @@ class ReferenceBackend : public Backend {
 
   void Embed(const EmbedParams& params) override { Checked(ReferenceEmbed, params); }
   void RmsNorm(const RmsNormParams& params) override { Checked(ReferenceRmsNorm, params); }
-  void MatMul(const MatMulParams& params) override { Checked(ReferenceMatMul, params); }
+  void MatMul(const MatMulParams& params) override {
+    CheckParams(params);
+    mat_mul_.Run(this, params, ReferenceMatMul);
+  }
   void CausalConv1d(const CausalConv1dParams& params) override {
     Checked(ReferenceCausalConv1d, params);
   }
@@ -81,7 +88,7 @@ class ReferenceBackend : public Backend {
   void CopyToHost(void* to, const void* from, size_t bytes) override {
     std::memcpy(to, from, bytes);
   }
-  void Synchronize() override {}
+  absl::Status Synchronize() override { return absl::OkStatus(); }
 
  private:
   template <class Params>
@@ -91,6 +98,8 @@ class ReferenceBackend : public Backend {
   }
 
   memory::HostArena arena_{kMemoryBytes};
+  memory::HostIndexer indexer_;
+  HostMatMul mat_mul_;
 };
 
 }  // namespace

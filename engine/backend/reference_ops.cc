@@ -61,7 +61,7 @@ void ReferenceCausalConv1d(const CausalConv1dParams& params) {
     // The state, then the rows: input j of token t is number t + j.
     std::vector<std::vector<float>> inputs;
     for (int64_t j = 0; j < history; ++j) {
-      const float* state = Row(sequence.state_in, j, params.channels);
+      const float* state = Row(StateIn(sequence, params.state_offset), j, params.channels);
       inputs.emplace_back(state, state + params.channels);
     }
     for (int64_t t = 0; t < sequence.row_count; ++t) {
@@ -80,7 +80,7 @@ void ReferenceCausalConv1d(const CausalConv1dParams& params) {
     }
     for (int64_t j = 0; j < history; ++j) {
       std::copy(inputs[sequence.row_count + j].begin(), inputs[sequence.row_count + j].end(),
-                Row(sequence.state_out, j, params.channels));
+                Row(StateOut(sequence, params.state_offset), j, params.channels));
     }
   }
 }
@@ -92,7 +92,7 @@ void ScanHead(const SelectiveScanParams& params, const StateSpan& sequence, int3
   const int64_t width = inner + 2 * int64_t{params.groups} * params.d_state;
   const int64_t group = head / (params.heads / params.groups);
   const int64_t size = int64_t{params.head_dim} * params.d_state;
-  const float* state = static_cast<const float*>(sequence.state_in) + head * size;
+  const float* state = StateIn(sequence, params.state_offset) + head * size;
   std::vector<double> h(state, state + size);
   for (int64_t row = sequence.row_begin; row < sequence.row_begin + sequence.row_count; ++row) {
     const float* x = Row(params.xbc, row, width) + int64_t{head} * params.head_dim;
@@ -112,7 +112,7 @@ void ScanHead(const SelectiveScanParams& params, const StateSpan& sequence, int3
       Row(params.out, row, inner)[int64_t{head} * params.head_dim + p] = static_cast<float>(y);
     }
   }
-  float* out = static_cast<float*>(sequence.state_out) + head * size;
+  float* out = StateOut(sequence, params.state_offset) + head * size;
   for (int64_t i = 0; i < size; ++i) out[i] = static_cast<float>(h[i]);
 }
 

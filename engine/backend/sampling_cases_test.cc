@@ -4,7 +4,6 @@
 #include <map>
 
 #include "engine/backend/backend_fixture.h"
-#include "engine/backend/reference_backend.h"
 
 namespace eidetic {
 namespace {
@@ -23,11 +22,11 @@ std::vector<SampledToken> Draw(OpRun& run, const std::vector<float>& logits,
     samples.push_back({&params, counts, i});
   }
   std::vector<SampledToken> out(positions);
-  run->SampleTokens({.logits = run.Upload(rows),
+  run->SampleTokens({.logits = run.Floats(rows),
                      .vocab = static_cast<int64_t>(logits.size()),
                      .rows = samples,
                      .out = out});
-  run->Synchronize();
+  run.Synchronize();
   return out;
 }
 
@@ -37,10 +36,8 @@ std::map<memory::TokenId, int> Histogram(const std::vector<SampledToken>& tokens
   return histogram;
 }
 
-class SamplingCases : public ::testing::TestWithParam<BackendUnderTest> {
+class SamplingCases : public BackendCases {
  protected:
-  OpRun tested_{GetParam().create()};
-  OpRun oracle_{CreateReferenceBackend()};
   // Probabilities 0.4, 0.3, 0.2, 0.06, 0.04.
   const std::vector<float> five_ = {std::log(0.2f), std::log(0.4f), std::log(0.04f), std::log(0.3f),
                                     std::log(0.06f)};
@@ -168,7 +165,8 @@ TEST_P(SamplingCases, NoiseIsAFunctionOfSeedAndPosition) {
   std::vector<SampledToken> out(3);
   const SampleRow samples[] = {{&b, {}, 7}, {&a, {}, 7}, {&b, {}, 7}};
   tested_->SampleTokens(
-      {.logits = tested_.Upload(rows), .vocab = 100, .rows = samples, .out = out});
+      {.logits = tested_.Floats(rows), .vocab = 100, .rows = samples, .out = out});
+  tested_.Synchronize();
   EXPECT_EQ(out[0].token, out[2].token);
   EXPECT_GT(Histogram(Draw(tested_, logits, a, 100)).size(), 20u);
 }
@@ -192,12 +190,12 @@ TEST_P(SamplingCases, ScoreTokens) {
   const memory::TokenId targets[] = {4000, 5};
   const auto score = [&](OpRun& run) {
     std::vector<SampledToken> out(2);
-    run->ScoreTokens({.logits = run.Upload(rows),
+    run->ScoreTokens({.logits = run.Floats(rows),
                       .vocab = 6144,
                       .top_logprobs = 2,
                       .targets = targets,
                       .out = out});
-    run->Synchronize();
+    run.Synchronize();
     return out;
   };
   const auto got = score(tested_), want = score(oracle_);

@@ -13,6 +13,8 @@
 #include "engine/layers/step_batch.h"
 #include "engine/layers/step_thread.h"
 #include "engine/layers/weight_loader.h"
+#include "engine/model/random_weights.h"
+#include "engine/model/safetensors.h"
 
 namespace eidetic {
 namespace {
@@ -35,7 +37,7 @@ class LoadedModel final : public HybridModel {
         attention_buffers_(backend->arena()),
         mlp_buffers_(backend->arena()) {}
 
-  absl::Status LoadWeights(const WeightFolder& folder);
+  absl::Status LoadWeights(const WeightSource& source);
 
   const ModelDescription& description() const override { return description_; }
   const std::string& content_hash() const override { return content_hash_; }
@@ -70,8 +72,8 @@ class LoadedModel final : public HybridModel {
   StepThread thread_;  // last: it stops before what it uses goes
 };
 
-absl::Status LoadedModel::LoadWeights(const WeightFolder& folder) {
-  WeightLoader loader(&folder, backend_);
+absl::Status LoadedModel::LoadWeights(const WeightSource& source) {
+  WeightLoader loader(&source, backend_);
   const TensorNames& names = description_.names;
   const int64_t dim = description_.d_model;
   embedding_ = loader.LoadMatrix(names.embedding, 0, description_.vocab_size, dim);
@@ -128,6 +130,12 @@ void LoadedModel::RunStep() {
   RunOutputs(batch);
   result_.status = backend_->Synchronize();
   head_->Finish();
+  const AttentionDescription& attention = description_.attention;
+  if (batch.rows > 0) {
+    const int64_t block = batch.chunks[0]->memory->geometry().layout.block_size;
+    result_.retrieval.bytes_read += result_.retrieval.candidates_read * block * attention.head_dim *
+                                    backend_->kv_element_bytes();
+  }
   if (result_.status.ok()) CollectSpans(batch);
 }
 
@@ -233,9 +241,24 @@ absl::StatusOr<std::unique_ptr<HybridModel>> HybridModel::Load(const std::filesy
   if (!description.ok()) return description.status();
   absl::StatusOr<std::unique_ptr<WeightFolder>> weights = WeightFolder::Open(folder);
   if (!weights.ok()) return weights.status();
+  return Load(*std::move(description), **weights, backend);
+}
+
+absl::StatusOr<std::unique_ptr<HybridModel>> HybridModel::LoadRandom(
+    const std::filesystem::path& config_file, uint64_t seed, Backend* backend) {
+  absl::StatusOr<ModelDescription> description = ParseModelConfigFile(config_file);
+  if (!description.ok()) return description.status();
+  const auto weights = RandomWeights::Create(*description, seed);
+  if (!weights.ok()) return weights.status();
+  return Load(*std::move(description), **weights, backend);
+}
+
+absl::StatusOr<std::unique_ptr<HybridModel>> HybridModel::Load(ModelDescription description,
+                                                               const WeightSource& weights,
+                                                               Backend* backend) {
   auto model =
-      std::make_unique<LoadedModel>(*std::move(description), (*weights)->ContentHash(), backend);
-  if (absl::Status status = model->LoadWeights(**weights); !status.ok()) return status;
+      std::make_unique<LoadedModel>(std::move(description), weights.ContentHash(), backend);
+  if (absl::Status status = model->LoadWeights(weights); !status.ok()) return status;
   return model;
 }
 

@@ -19,7 +19,7 @@
 #include "absl/status/statusor.h"
 #include "engine/backend/backend.h"
 #include "engine/model/model_description.h"
-#include "engine/model/safetensors.h"
+#include "engine/model/weight_source.h"
 #include "memory/session_memory.h"
 #include "memory/span_settings.h"
 #include "memory/token_log.h"
@@ -77,6 +77,14 @@ class HybridModel {
   // Reads config.json and the weights of `folder` onto `backend`. Errors: those of
   // ParseModelConfig and WeightFolder, with the field and the remedy.
   static absl::StatusOr<std::unique_ptr<HybridModel>> Load(const std::filesystem::path& folder,
+                                                           Backend* backend);
+  // The model of a config file with random weights (random_weights.h): for measurement, its
+  // answers mean nothing. Errors: those of ParseModelConfigFile and RandomWeights.
+  static absl::StatusOr<std::unique_ptr<HybridModel>> LoadRandom(
+      const std::filesystem::path& config_file, uint64_t seed, Backend* backend);
+  // From any weights; `description` is validated. Errors: those of `weights`.
+  static absl::StatusOr<std::unique_ptr<HybridModel>> Load(ModelDescription description,
+                                                           const WeightSource& weights,
                                                            Backend* backend);
   virtual ~HybridModel() = default;
 

@@ -12,8 +12,7 @@ MlpLayer::MlpLayer(const ModelDescription& description, int32_t layer, WeightLoa
 }
 
 void MlpLayer::Run(Backend* backend, int64_t rows, float* residual, MlpBuffers* buffers) const {
-  void* hidden =
-      buffers->hidden.Ensure(rows * description_.mlp_dim * backend->activation_bytes());
+  void* hidden = buffers->hidden.Ensure(rows * description_.mlp_dim * backend->activation_bytes());
   backend->MatMul({.x = residual,
                    .x_number = Number::kFloat32,
                    .norm = {.weight = norm_->data(), .eps = description_.norm_eps},

@@ -55,8 +55,8 @@ class OutputHead {
   std::unique_ptr<Vector> final_norm_;
   std::unique_ptr<Matrix> lm_head_;  // null with tied embeddings
   const Matrix* projection_;
-  Buffer gathered_;        // float32 [rows, d_model]
-  Buffer logits_;          // float32 [rows, vocab]
+  Buffer gathered_;         // float32 [rows, d_model]
+  Buffer logits_;           // float32 [rows, vocab]
   std::deque<Tile> tiles_;  // under way; a deque, so that nothing moves
 };
 

@@ -18,17 +18,18 @@ SeAttentionLayer::SeAttentionLayer(const ModelDescription& description, int32_t 
   const int64_t q_rows = int64_t{a.q_heads} * a.head_dim;
   const int64_t kv_rows = int64_t{a.kv_heads} * a.head_dim;
   norm_ = loader->LoadVector(names.mixer_norm, ".weight", layer, {description.d_model});
-  qkv_ = loader->LoadStacked({{names.q, q_rows}, {names.k, kv_rows}, {names.v, kv_rows}}, layer,
-                             description.d_model);
+  const int64_t qkv_rows = q_rows + 2 * kv_rows;
+  std::vector<WeightLoader::Part> parts = {{names.qkv, qkv_rows}};
+  if (names.qkv.empty()) parts = {{names.q, q_rows}, {names.k, kv_rows}, {names.v, kv_rows}};
+  qkv_ = loader->LoadStacked(parts, layer, description.d_model);
   o_ = loader->LoadMatrix(names.o, layer, description.d_model, q_rows);
   if (a.bias) {
-    qkv_bias_ =
-        loader->LoadStackedBias({{names.q, q_rows}, {names.k, kv_rows}, {names.v, kv_rows}}, layer);
+    qkv_bias_ = loader->LoadStackedBias(parts, layer);
     o_bias_ = loader->LoadVector(names.o, ".bias", layer, {description.d_model});
   }
   if (a.conv_width > 0) {
-    conv_weight_ =
-        loader->LoadVector(names.qkv_conv, ".weight", layer, {q_rows + 2 * kv_rows, a.conv_width});
+    conv_weight_ = loader->LoadVector(names.qkv_conv, ".weight", layer, {qkv_rows, a.conv_width});
+    if (a.conv_bias) conv_bias_ = loader->LoadVector(names.qkv_conv, ".bias", layer, {qkv_rows});
   }
 }
 
@@ -71,6 +72,13 @@ void SeAttentionLayer::Retrieve(Backend* backend, const StepBatch& batch,
                                 const memory::PageLayout& layout, const void* q, int64_t q_stride,
                                 RetrievalStats* stats) {
   if (trace_.retrievals.empty()) return;
+  for (const RetrievalRequest& request : trace_.retrievals) {
+    const memory::SummaryKind summary = trace_.chunks[request.chunk].summary;
+    if (memory::SummaryFor(request.rule, summary) == memory::SummaryKind::kNone) continue;
+    if (request.span_blocks == request.last - request.first) continue;  // all, unread
+    stats->bytes_read += static_cast<int64_t>(layout.tile_bytes(summary)) *
+                         (request.last - request.first) / memory::kTileBlocks;
+  }
   const size_t row = static_cast<size_t>(layout.kv_heads) * trace_.max_span;
   void* blocks = blocks_.Ensure(trace_.retrievals.size() * row * sizeof(int32_t));
   float* mass = static_cast<float*>(mass_.Ensure(trace_.retrievals.size() * row * sizeof(float)));
@@ -109,6 +117,7 @@ void SeAttentionLayer::Run(Backend* backend, const StepBatch& batch,
     void* convolved = buffers->convolved.Ensure(batch.rows * stride * element);
     backend->CausalConv1d({.x = qkv,
                            .weight = conv_weight_->data(),
+                           .bias = DataOrNull(conv_bias_),
                            .out = convolved,
                            .channels = stride,
                            .width = a.conv_width,

@@ -62,11 +62,11 @@ class SeAttentionLayer {
   const bool retrieves_;
   std::unique_ptr<Vector> norm_;
   std::unique_ptr<Matrix> qkv_, o_;
-  std::unique_ptr<Vector> qkv_bias_, o_bias_;  // null unless attention has biases
-  std::unique_ptr<Vector> conv_weight_;        // null unless attention has a convolution
-  Buffer blocks_;                              // int32 [retrievals, kv_heads, max_span]
-  Buffer mass_;                                // float [retrievals, kv_heads, max_span]
-  AttentionTrace trace_;                       // of the step under way
+  std::unique_ptr<Vector> qkv_bias_, o_bias_;        // null unless attention has biases
+  std::unique_ptr<Vector> conv_weight_, conv_bias_;  // null unless attention has a convolution
+  Buffer blocks_;                                    // int32 [retrievals, kv_heads, max_span]
+  Buffer mass_;                                      // float [retrievals, kv_heads, max_span]
+  AttentionTrace trace_;                             // of the step under way
 };
 
 }  // namespace eidetic

@@ -9,7 +9,7 @@ TensorView WeightLoader::Get(std::string_view pattern, std::string_view suffix, 
                              const std::vector<int64_t>& shape) {
   if (!status_.ok()) return {};
   const std::string name = TensorName(pattern, layer) + std::string(suffix);
-  absl::StatusOr<TensorView> view = folder_->Get(name, shape);
+  absl::StatusOr<TensorView> view = source_->Get(name, shape);
   if (!view.ok()) {
     status_ = view.status();
     return {};
@@ -35,7 +35,7 @@ std::unique_ptr<Matrix> WeightLoader::LoadMatrix(std::string_view pattern, int32
   return status_.ok() ? Take(backend_->LoadMatrix(view)) : nullptr;
 }
 
-std::unique_ptr<Matrix> WeightLoader::LoadStacked(std::initializer_list<Part> parts, int32_t layer,
+std::unique_ptr<Matrix> WeightLoader::LoadStacked(const std::vector<Part>& parts, int32_t layer,
                                                   int64_t cols) {
   std::vector<TensorView> views;
   for (const Part& part : parts) {
@@ -50,7 +50,7 @@ std::unique_ptr<Vector> WeightLoader::LoadVector(std::string_view pattern, std::
   return status_.ok() ? Take(backend_->LoadVector(view)) : nullptr;
 }
 
-std::unique_ptr<Vector> WeightLoader::LoadStackedBias(std::initializer_list<Part> parts,
+std::unique_ptr<Vector> WeightLoader::LoadStackedBias(const std::vector<Part>& parts,
                                                       int32_t layer) {
   TensorView stacked;
   std::vector<std::byte> bytes;

@@ -6,27 +6,38 @@
 #include <cmath>
 #include <utility>
 
-#include "engine/backend/cpu/cpu_backend.h"
+#include "engine/backend/create_backend.h"
 
 namespace eidetic {
 
+namespace {
+
+std::unique_ptr<Backend> MakeBackend(const ModelRunner::Options& options) {
+  auto backend = CreateBackend(
+      {.device = options.device,
+       .cpu = {.threads = options.threads},
+       .cuda = {.float32 = options.float32, .batch_invariant = options.batch_invariant}});
+  CHECK(backend.ok()) << backend.status();
+  return *std::move(backend);
+}
+
+}  // namespace
+
 ModelRunner::ModelRunner(const std::filesystem::path& folder, const Options& options)
-    : options_(options),
-      cpu_(CreateCpuBackend({.threads = options.threads})),
-      backend_(cpu_.get()) {
+    : options_(options), computing_(MakeBackend(options)), backend_(computing_.get()) {
   absl::StatusOr<std::unique_ptr<HybridModel>> model = HybridModel::Load(folder, &backend_);
   CHECK(model.ok()) << model.status();
   model_ = *std::move(model);
   pool_ = std::make_unique<memory::MemoryPool>(
-      backend_.arena(), model_->Geometry(options.block_tokens),
+      backend_.arena(), backend_.indexer(), model_->Geometry(options.block_tokens),
       memory::MemoryLimits{.max_pages = options.max_pages, .max_state_slots = 64});
 }
 
 namespace {
 
-memory::SummaryKind SummaryOf(const memory::SpanSettings& settings) {
-  return settings.policy == memory::AttentionPolicy::kSeAttn ? memory::SummaryFor(settings.rule)
-                                                             : memory::SummaryKind::kNone;
+memory::SummaryKind SummaryOf(const memory::SpanSettings& settings, memory::SummaryKind bounding) {
+  if (settings.policy != memory::AttentionPolicy::kSeAttn) return memory::SummaryKind::kNone;
+  return memory::SummaryFor(settings.rule, bounding);
 }
 
 }  // namespace
@@ -35,7 +46,7 @@ TestSession ModelRunner::NewSession(const memory::SpanSettings& settings) {
   TestSession session;
   session.settings = settings;
   absl::StatusOr<std::unique_ptr<memory::SessionMemory>> memory =
-      memory::SessionMemory::Create(pool_.get(), SummaryOf(settings));
+      memory::SessionMemory::Create(pool_.get(), SummaryOf(settings, pool_->geometry().bounding));
   CHECK(memory.ok()) << memory.status();
   session.memory = *std::move(memory);
   CHECK_EQ(session.memory->BeginWork(), absl::OkStatus());
@@ -50,7 +61,7 @@ TestSession ModelRunner::Fork(const TestSession& parent, const memory::SpanSetti
   child.log = parent.log;
   child.logits = parent.logits;
   absl::StatusOr<std::unique_ptr<memory::SessionMemory>> memory =
-      parent.memory->Fork(SummaryOf(settings));
+      parent.memory->Fork(SummaryOf(settings, pool_->geometry().bounding));
   CHECK(memory.ok()) << memory.status();
   child.memory = *std::move(memory);
   CHECK_EQ(child.memory->BeginWork(), absl::OkStatus());

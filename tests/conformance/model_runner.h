@@ -1,6 +1,6 @@
 // Runs a model step by step under a test's full control, and shows its logits.
 //
-// What: sessions over the CPU backend without engine, scheduler or server, so that a
+// What: sessions over a backend without engine, scheduler or server, so that a
 //   test decides which chunks of which sessions share a step.
 // Thread safety: none. Ownership: owns backend, model and memory; sessions must go first.
 // Preconditions: the model folder is good (CHECKed).
@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <memory>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "engine/backend/backend.h"
@@ -32,7 +33,10 @@ struct TestSession {
 class ModelRunner {
  public:
   struct Options {
-    int32_t threads = 2;
+    int32_t threads = 2;         // of the CPU backend
+    std::string device = "cpu";  // as BackendOptions
+    bool float32 = false;        // on a GPU: compute in float32
+    bool batch_invariant = false;
     int32_t block_tokens = 32;
     int32_t query_chunk_tokens = 512;
     int32_t max_pages = 1 << 14;
@@ -61,7 +65,7 @@ class ModelRunner {
 
  private:
   Options options_;
-  std::unique_ptr<Backend> cpu_;
+  std::unique_ptr<Backend> computing_;
   RecordingBackend backend_;
   std::unique_ptr<HybridModel> model_;
   std::unique_ptr<memory::MemoryPool> pool_;

@@ -61,7 +61,11 @@ class RefusedStartTest : public ::testing::Test {
 
   // `hint`: what the line must tell of.
   void ExpectRefused(const std::string& hint) {
-    const ServerRun run = RunServerToItsEnd({"--model=" + folder_.string()}, absl::Seconds(30));
+    ExpectRefused({"--model=" + folder_.string()}, hint);
+  }
+
+  static void ExpectRefused(const std::vector<std::string>& flags, const std::string& hint) {
+    const ServerRun run = RunServerToItsEnd(flags, absl::Seconds(30));
     EXPECT_GT(run.exit_code, 0) << run.errors;
     EXPECT_LT(run.time, kSoon);
     EXPECT_LT(run.peak_bytes, kPeakBytes);
@@ -101,6 +105,14 @@ std::vector<std::string> TensorNames(const json& header) {
     return header[a]["data_offsets"][0] < header[b]["data_offsets"][0];
   });
   return names;
+}
+
+TEST_F(RefusedStartTest, RandomWeightsGoWithAConfigAlone) {
+  const std::string config = "--config=" + (folder_ / "config.json").string();
+  ExpectRefused({config}, "--config: is for --random_weights alone");
+  ExpectRefused({"--random_weights"}, "--config: is empty");
+  EditJson("config.json", [](json* value) { (*value)["vocab_size"] = 0; });
+  ExpectRefused({"--random_weights", config}, "vocab_size");
 }
 
 TEST_F(RefusedStartTest, NoFolder) {

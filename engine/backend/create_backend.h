@@ -1,0 +1,30 @@
+// Chooses what computes: a GPU if there is one that serves, else the CPU.
+//
+// Thread safety: thread-safe. Ownership: the caller owns the backend. Preconditions: none.
+#ifndef EIDETIC_ENGINE_BACKEND_CREATE_BACKEND_H_
+#define EIDETIC_ENGINE_BACKEND_CREATE_BACKEND_H_
+
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "engine/backend/backend.h"
+#include "engine/backend/cpu/cpu_backend.h"
+#include "engine/backend/cuda/cuda_options.h"
+
+namespace eidetic {
+
+struct BackendOptions {
+  // "auto": cuda:0 where it works, else the CPU, and the log says why. "cpu". "cuda" or "cuda:N":
+  // that device or an error.
+  std::string device = "auto";
+  CpuBackendOptions cpu;
+  CudaBackendOptions cuda;  // its `device` is taken from the name above
+};
+
+// INVALID_ARGUMENT: no such name or number; else the errors of LoadCudaBackend.
+absl::StatusOr<std::unique_ptr<Backend>> CreateBackend(const BackendOptions& options);
+
+}  // namespace eidetic
+
+#endif  // EIDETIC_ENGINE_BACKEND_CREATE_BACKEND_H_

@@ -1,0 +1,137 @@
+// Hostile keys and queries: whatever is called proven is what brute force chooses.
+#include <cmath>
+#include <random>
+
+#include "absl/strings/str_cat.h"
+#include "engine/backend/attention_scene.h"
+#include "engine/backend/retrieval_check.h"
+
+namespace eidetic {
+namespace {
+
+struct Family {
+  const char* name;
+  // From a normally distributed number; `hot` for one number of each vector.
+  float (*number)(float normal, bool hot);
+};
+
+const Family kFamilies[] = {
+    {"gaussian", [](float g, bool) { return g; }},
+    {"zero", [](float g, bool) { return g < 0 ? -0.0f : 0.0f; }},
+    {"ties: small whole numbers", [](float g, bool) { return std::trunc(g); }},
+    {"huge: sums overflow",
+     [](float g, bool) {
+       return std::copysign(std::pow(10.0f, 18 + 20 * std::tanh(std::abs(g))), g);
+     }},
+    {"denormal", [](float g, bool) { return g * 1e-40f; }},
+    {"one hot", [](float g, bool hot) { return hot ? g : 0.0f; }},
+    {"not a number and infinities",
+     [](float g, bool) { return g > 2.6f             ? NAN
+                                : std::abs(g) > 2.4f ? g * INFINITY
+                                                     : g; }},
+};
+
+std::vector<float> Draw(const Family& family, int64_t vectors, int32_t dim, uint64_t seed) {
+  std::vector<float> values = Random(vectors * dim, seed);
+  std::mt19937_64 generator(seed + 1);
+  for (int64_t v = 0; v < vectors; ++v) {
+    const auto hot = static_cast<int32_t>(generator() % dim);
+    for (int32_t d = 0; d < dim; ++d) {
+      values[v * dim + d] = family.number(values[v * dim + d], d == hot);
+    }
+  }
+  return values;
+}
+
+// Tokens of one block become nearly one: bounds are then tight, and proofs come early.
+void Cluster(const AttentionCase& c, std::vector<float>* keys) {
+  for (int64_t t = 0; t < c.tokens(); ++t) {
+    const int64_t first = t / c.block_size * c.block_size;
+    for (int32_t d = 0; d < c.head_dim && t > first; ++d) {
+      float& key = (*keys)[t * c.head_dim + d];
+      key = (*keys)[first * c.head_dim + d] + 0.05f * key;
+    }
+  }
+}
+
+class RetrievalCases : public BackendCases {
+ protected:
+  // Counts what was proven.
+  void Check(const AttentionCase& c, const Family& keys, const Family& queries, bool clustered) {
+    SceneInputs in;
+    EachRound(
+        [&](uint64_t round) {
+          in.keys = Draw(keys, c.tokens(), c.head_dim, 10 * round + 1);
+          if (clustered) Cluster(c, &in.keys);
+          in.keys = Stored(std::move(in.keys));
+          in.values = Stored(Random(c.tokens() * c.head_dim, 3));
+          in.queries = Stored(Draw(queries, c.rows * c.q_heads, c.head_dim, 10 * round + 4));
+          RetrievalStats stats;
+          Scene scene(c, in, round, tested_);
+          const std::vector<int32_t> blocks = scene.Retrieve(&stats);
+          std::vector<float> result(blocks.begin(), blocks.end());
+          result.push_back(static_cast<float>(stats.proven));
+          EXPECT_EQ(stats.choices, 1);
+          return result;
+        },
+        [&](uint64_t, const std::vector<float>& got) {
+          const std::vector<int32_t> blocks(got.begin(), got.end() - 1);
+          ASSERT_TRUE(IsChoice(c, blocks));
+          ++tried_;
+          if (got.back() == 0) return;
+          ++proven_;
+          // Twice: tensor cores cut instead of rounding to nearest.
+          const double error = 2 * (c.head_dim + 2) * kEps;
+          EXPECT_TRUE(IsBestChoice(c, blocks, ScoreRanges(c, in, 0, error)))
+              << ::testing::PrintToString(blocks);
+        });
+  }
+
+  int tried_ = 0, proven_ = 0;
+};
+INSTANTIATE_TEST_SUITE_P(Backends, RetrievalCases, ::testing::ValuesIn(BackendsUnderTest()),
+                         BackendName);
+
+TEST_P(RetrievalCases, WhatIsCalledProvenIsBruteForcesChoice) {
+  const Family& gaussian = kFamilies[0];
+  for (const Family& keys : kFamilies) {
+    for (const Family& queries : {keys, gaussian}) {
+      for (const int32_t head_dim : {64, 24}) {
+        for (const int32_t budget : {8, 1000}) {  // of 38 distant blocks
+          for (const bool clustered : {false, true}) {
+            SCOPED_TRACE(absl::StrCat("keys ", keys.name, ", queries ", queries.name, ", head_dim ",
+                                      head_dim, ", budget ", budget,
+                                      clustered ? ", clustered" : ""));
+            const AttentionCase c{.name = "hostile",
+                                  .q_heads = 3,
+                                  .kv_heads = 1,
+                                  .head_dim = head_dim,
+                                  .context = 41 * 32 + 5,
+                                  .rows = 2,
+                                  .window = 64,
+                                  .first_candidates = 6,
+                                  .candidate_budget = budget};
+            Check(c, keys, queries, clustered);
+          }
+        }
+      }
+    }
+  }
+  // With a budget for every block nothing stays unproven; with a small one some are found early.
+  EXPECT_GT(proven_, tried_ / 2);
+}
+
+TEST_P(RetrievalCases, ASpanForEveryDistantBlockTakesThemAll) {
+  const AttentionCase c{.name = "all",
+                        .q_heads = 3,
+                        .kv_heads = 1,
+                        .context = 330,
+                        .rows = 1,
+                        .span = 12,
+                        .window = 64};
+  Check(c, kFamilies[0], kFamilies[0], false);
+  EXPECT_EQ(proven_, tried_);
+}
+
+}  // namespace
+}  // namespace eidetic

@@ -1,0 +1,176 @@
+// Decode steps of any model at any history and batch, against the memory's roof.
+//
+//   decode_bench --text FILE [--device cuda] [--model DIR|CONFIG.json] [--histories 4096,131072]
+//                [--batches 1] [--policies se_attn,full]
+//
+// A config.json makes a model of random weights; its sessions get histories of real keys
+// without being computed (real_keys.h). Prints one `bench` line a measurement. The bytes that a
+// step must move: weights, read and write of each state, one read of each attended key and
+// value; the index's bytes are told beside them. It asserts nothing.
+#include <cstdio>
+#include <fstream>
+#include <iterator>
+#include <string>
+#include <vector>
+
+#include "absl/flags/flag.h"
+#include "absl/flags/parse.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_split.h"
+#include "engine/backend/create_backend.h"
+#include "engine/layers/span_plan.h"
+#include "glog/logging.h"
+#include "tests/bench/bench_model.h"
+#include "tests/bench/measure.h"
+
+ABSL_FLAG(std::string, device, "cuda", "as of eidetic-server");
+ABSL_FLAG(std::string, model, "engine/model/demo", "model folder, or a config.json");
+ABSL_FLAG(std::string, demo, "engine/model/demo", "folder of the demo model: its keys are used");
+ABSL_FLAG(std::string, text, "", "a text for the demo model to read");
+ABSL_FLAG(std::vector<std::string>, histories, std::vector<std::string>({"4096", "131072"}),
+          "tokens of past");
+ABSL_FLAG(std::vector<std::string>, batches, {"1"}, "sequences of a step");
+ABSL_FLAG(std::vector<std::string>, policies, std::vector<std::string>({"se_attn", "full"}),
+          "se_attn, full, window");
+ABSL_FLAG(int32_t, key_tokens, 131072, "tokens that the demo model reads");
+ABSL_FLAG(int32_t, steps, 48, "steps timed at each point");
+ABSL_FLAG(int32_t, first_candidates, 96, "two-stage: blocks re-ranked before the first proof");
+ABSL_FLAG(int32_t, candidate_budget, 1024, "two-stage: blocks re-ranked at most");
+ABSL_FLAG(bool, roofs, true, "measure copy and product rates first");
+
+namespace eidetic::bench {
+namespace {
+
+constexpr int32_t kQuerySteps = 64;
+constexpr int kWarmUpSteps = 4;
+
+std::vector<int64_t> Numbers(const std::vector<std::string>& words) {
+  std::vector<int64_t> numbers;
+  for (const std::string& word : words) {
+    int64_t number = 0;
+    CHECK(absl::SimpleAtoi(word, &number)) << "'" << word << "' is no number";
+    numbers.push_back(number);
+  }
+  return numbers;
+}
+
+memory::SpanSettings SettingsFor(const std::string& policy) {
+  memory::SpanSettings settings;
+  settings.first_candidates = absl::GetFlag(FLAGS_first_candidates);
+  settings.candidate_budget = absl::GetFlag(FLAGS_candidate_budget);
+  CHECK(policy == "se_attn" || policy == "full" || policy == "window") << policy;
+  if (policy == "full") settings.policy = memory::AttentionPolicy::kFull;
+  if (policy == "window") settings.policy = memory::AttentionPolicy::kWindow;
+  return settings;
+}
+
+// Bytes of one step by formula.
+struct StepBytes {
+  double weights = 0, states = 0, keys_values = 0, index = 0;
+  double must() const { return weights + states + keys_values; }
+};
+
+StepBytes CountBytes(const BenchModel& model, const memory::SpanSettings& settings, int64_t batch,
+                     int64_t history) {
+  const ModelDescription& d = model.model().description();
+  const memory::PageLayout& layout = model.geometry().layout;
+  const int64_t embedding = d.tied_embeddings ? 0 : int64_t{d.vocab_size} * d.d_model;
+  StepBytes bytes;
+  bytes.weights = 2.0 * (model.model().parameter_count() - embedding);
+  bytes.states = 2.0 * batch * StateElements(d) * sizeof(float);
+  for (const LayerDescription& layer : d.layers) {
+    if (layer.mixer != MixerKind::kAttention) continue;
+    const SpanPlan plan = PlanSpan(settings, layout.block_size, layer.retrieves, history,
+                                   memory::TokenKind::kGenerated);
+    const int64_t window = history + 1 - plan.window_begin;
+    const int64_t tokens = (plan.sink_blocks + plan.span_count) * layout.block_size + window;
+    bytes.keys_values +=
+        static_cast<double>(batch) * tokens * layout.page_bytes() / layout.block_size;
+    if (plan.span_count > 0) {
+      bytes.index += static_cast<double>(batch) * (plan.last - plan.first) * layout.kv_heads *
+                     layout.code_bytes();
+    }
+  }
+  return bytes;
+}
+
+void BenchPoint(BenchModel* model, const RealKeys& keys, const std::string& policy, int64_t batch,
+                int64_t history, const Roofs& roofs) {
+  const memory::SpanSettings settings = SettingsFor(policy);
+  std::vector<BenchSession> sessions;
+  for (int64_t i = 0; i < batch; ++i) {
+    sessions.push_back(model->NewSession(settings));
+    model->Fill(&sessions.back(), keys, history, i * 4099);
+    CHECK_EQ(sessions.back().memory->Reserve(history + absl::GetFlag(FLAGS_steps) + 64),
+             absl::OkStatus());
+  }
+  std::vector<double> seconds;
+  RetrievalStats stats;
+  for (int i = -kWarmUpSteps; i < absl::GetFlag(FLAGS_steps); ++i) {
+    const double begin = NowSeconds();
+    const RetrievalStats step = model->Decode(sessions);
+    if (i < 0) continue;
+    seconds.push_back(NowSeconds() - begin);
+    stats.candidates_read += step.candidates_read;
+    stats.choices += step.choices;
+    stats.proven += step.proven;
+  }
+  const double step = Median(seconds);
+  const StepBytes bytes = CountBytes(*model, settings, batch, history);
+  const double choices = std::max<double>(1, stats.choices);
+  std::printf(
+      "bench name=decode model=%s policy=%s batch=%lld history_tokens=%lld step_ms=%.4f "
+      "p99_ms=%.4f tokens_per_second=%.1f must_move_gb=%.4f index_gb=%.4f roof_ratio=%.3f "
+      "candidate_blocks_per_choice=%.1f share_proven=%.4f\n",
+      absl::GetFlag(FLAGS_model).c_str(), policy.c_str(), static_cast<long long>(batch),
+      static_cast<long long>(history), step * 1e3, Quantile(seconds, 0.99) * 1e3, batch / step,
+      bytes.must() / 1e9, bytes.index / 1e9,
+      roofs.copy_bytes_per_second > 0 ? bytes.must() / roofs.copy_bytes_per_second / step : 0.0,
+      stats.candidates_read / choices, stats.proven / choices);
+  std::fflush(stdout);
+}
+
+std::string ReadFile(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  CHECK(file.good()) << "--text: can not read " << path;
+  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+}
+
+void Run() {
+  auto created = CreateBackend({.device = absl::GetFlag(FLAGS_device)});
+  CHECK(created.ok()) << created.status();
+  Backend* backend = created->get();
+  Roofs roofs;
+  if (absl::GetFlag(FLAGS_roofs)) {
+    roofs = MeasureRoofs(backend);
+    PrintRoofs(*backend, roofs);
+  }
+  const RealKeys keys =
+      ReadRealKeys(backend, absl::GetFlag(FLAGS_demo), ReadFile(absl::GetFlag(FLAGS_text)),
+                   absl::GetFlag(FLAGS_key_tokens), kQuerySteps);
+  const std::vector<int64_t> batches = Numbers(absl::GetFlag(FLAGS_batches));
+  const std::vector<int64_t> histories = Numbers(absl::GetFlag(FLAGS_histories));
+  const int64_t most = *std::max_element(batches.begin(), batches.end());
+  const int64_t longest = *std::max_element(histories.begin(), histories.end());
+  const std::string path = absl::GetFlag(FLAGS_model);
+  BenchModel model({.model = path,
+                    .max_pages = static_cast<int32_t>(most * (longest / 32 + 64) * 8),
+                    .max_state_slots = static_cast<int32_t>(2 * most + 2)},
+                   backend);
+  for (const int64_t history : histories) {
+    for (const int64_t batch : batches) {
+      for (const std::string& policy : absl::GetFlag(FLAGS_policies)) {
+        BenchPoint(&model, keys, policy, batch, history, roofs);
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace eidetic::bench
+
+int main(int argc, char** argv) {
+  absl::ParseCommandLine(argc, argv);
+  eidetic::bench::Run();
+  return 0;
+}

@@ -1,0 +1,68 @@
+// A backend that passes everything on, but asks the index recorded queries.
+//
+// What: a model of random weights asks nothing sensible; with Replay set, RetrieveSpan of decode
+//   rows is given queries of real text instead of the model's own.
+// Thread safety: as Backend. Ownership: owns its query buffer; borrows backend and keys.
+// Preconditions: bf16 activations when Replay is set.
+#ifndef EIDETIC_TESTS_BENCH_REPLAY_BACKEND_H_
+#define EIDETIC_TESTS_BENCH_REPLAY_BACKEND_H_
+
+#include <glog/logging.h>
+
+#include <vector>
+
+#include "engine/backend/forwarding_backend.h"
+#include "tests/bench/real_keys.h"
+
+namespace eidetic::bench {
+
+class ReplayBackend final : public ForwardingBackend {
+ public:
+  using ForwardingBackend::ForwardingBackend;
+  ~ReplayBackend() override { Drop(); }
+
+  // From now on; `keys` outlives this.
+  void Replay(const RealKeys* keys) { keys_ = keys; }
+  // Every sequence asks the next recorded step.
+  void NextStep(int64_t rows, int32_t q_heads, int32_t head_dim) {
+    if (keys_ == nullptr) return;
+    const int64_t width = int64_t{q_heads} * head_dim;
+    std::vector<memory::Bf16> queries(rows * width);
+    for (int64_t r = 0; r < rows; ++r) {
+      keys_->QueryRow(step_ + r, q_heads, head_dim, queries.data() + r * width);
+    }
+    ++step_;
+    const size_t bytes = queries.size() * sizeof(memory::Bf16);
+    if (bytes > bytes_) {
+      Drop();
+      auto buffer = backend_->arena()->Allocate(bytes);
+      CHECK(buffer.ok()) << buffer.status();
+      queries_ = *buffer;
+      bytes_ = bytes;
+    }
+    backend_->arena()->CopyFromHost(queries_, queries.data(), bytes);
+  }
+
+  void RetrieveSpan(const RetrieveSpanParams& params) override {
+    if (keys_ == nullptr) return backend_->RetrieveSpan(params);
+    RetrieveSpanParams replayed = params;
+    replayed.q = queries_;
+    replayed.q_stride = int64_t{params.q_heads} * params.layout.head_dim;
+    backend_->RetrieveSpan(replayed);
+  }
+
+ private:
+  void Drop() {
+    if (queries_ != nullptr) backend_->arena()->Free(queries_, bytes_);
+    queries_ = nullptr;
+  }
+
+  const RealKeys* keys_ = nullptr;
+  void* queries_ = nullptr;  // [rows, q_heads * head_dim]
+  size_t bytes_ = 0;
+  int64_t step_ = 0;
+};
+
+}  // namespace eidetic::bench
+
+#endif  // EIDETIC_TESTS_BENCH_REPLAY_BACKEND_H_
