@@ -1,23 +1,41 @@
 #include "engine/engine.h"
 
+#include <functional>
 #include <utility>
 
 #include "engine/engine_parts.h"
 
 namespace eidetic {
+namespace {
 
-absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(const std::filesystem::path& model_folder,
-                                                       Backend* backend, const Options& options) {
+absl::StatusOr<std::unique_ptr<Engine>> CreateWith(
+    const std::filesystem::path& tokenizer_folder, Backend* backend, const Engine::Options& options,
+    const std::function<absl::StatusOr<std::unique_ptr<HybridModel>>()>& load_model) {
   // The tokenizer first: it is small, and a bad folder fails fast.
-  absl::StatusOr<std::unique_ptr<Tokenizer>> tokenizer = Tokenizer::Load(model_folder);
+  absl::StatusOr<std::unique_ptr<Tokenizer>> tokenizer = Tokenizer::Load(tokenizer_folder);
   if (!tokenizer.ok()) return tokenizer.status();
-  absl::StatusOr<std::unique_ptr<HybridModel>> model = HybridModel::Load(model_folder, backend);
+  absl::StatusOr<std::unique_ptr<HybridModel>> model = load_model();
   if (!model.ok()) return model.status();
   return CreateEngine({.model = *std::move(model),
                        .tokenizer = *std::move(tokenizer),
                        .arena = backend->arena(),
                        .indexer = backend->indexer(),
                        .options = options});
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(const std::filesystem::path& model_folder,
+                                                       Backend* backend, const Options& options) {
+  return CreateWith(model_folder, backend, options,
+                    [&] { return HybridModel::Load(model_folder, backend); });
+}
+
+absl::StatusOr<std::unique_ptr<Engine>> Engine::CreateRandom(
+    const std::filesystem::path& config_file, uint64_t seed,
+    const std::filesystem::path& tokenizer_folder, Backend* backend, const Options& options) {
+  return CreateWith(tokenizer_folder, backend, options,
+                    [&] { return HybridModel::LoadRandom(config_file, seed, backend); });
 }
 
 }  // namespace eidetic

@@ -123,6 +123,11 @@ class Engine {
   // Loads the model folder (weights and tokenizer) and starts the loop.
   static absl::StatusOr<std::unique_ptr<Engine>> Create(const std::filesystem::path& model_folder,
                                                         Backend* backend, const Options& options);
+  // For measurement only: the model of a config file with random weights of `seed`, and the
+  // tokenizer of any folder, which may know fewer tokens than the model.
+  static absl::StatusOr<std::unique_ptr<Engine>> CreateRandom(
+      const std::filesystem::path& config_file, uint64_t seed,
+      const std::filesystem::path& tokenizer_folder, Backend* backend, const Options& options);
   virtual ~Engine() = default;
 
   template <typename T>

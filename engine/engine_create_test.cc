@@ -84,6 +84,16 @@ TEST_F(EngineCreateTest, ScoresAndSearches) {
   EXPECT_NE(found->passages[0].text.find("box"), std::string::npos) << found->passages[0].text;
 }
 
+TEST_F(EngineCreateTest, RandomWeightsAnswerToo) {
+  auto engine = Engine::CreateRandom("engine/model/demo/config.json", 1, kDemo, backend_.get(),
+                                     {.limits = SmallLimits()});
+  ASSERT_TRUE(engine.ok()) << engine.status();
+  engine_ = *std::move(engine);
+  const Told told = Answer(Prompt("", "Once"));
+  ASSERT_TRUE(told.finish) << told.error;
+  EXPECT_EQ(told.tokens.size(), 12u);
+}
+
 TEST(EngineCreateErrorTest, AFolderWithoutAModelIsRefused) {
   const auto backend = CreateCpuBackend({.threads = 1});
   EXPECT_EQ(Engine::Create("engine/model", backend.get(), {}).status().code(),

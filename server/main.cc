@@ -84,7 +84,8 @@ absl::Status Serve(const CommandLine& line, const std::string& argv0, const sigs
   const auto name = NameModel(line, *folder);
   if (!name.ok()) return name.status();
 
-  const auto created = CreateBackend(line.backend);
+  std::string why_no_gpu;
+  const auto created = CreateBackend(line.backend, &why_no_gpu);
   if (!created.ok()) return created.status();
   Backend* const backend = created->get();
   const auto metrics = std::make_shared<Metrics>(*name, backend->name());
@@ -105,6 +106,7 @@ absl::Status Serve(const CommandLine& line, const std::string& argv0, const sigs
   if (status.ok()) {
     LOG(INFO) << "eidetic-server " << kVersion << " serves " << *name << " on port "
               << (*server)->port() << " (" << line.server.address << "), " << backend->name();
+    if (!why_no_gpu.empty()) LOG(INFO) << "the CPU computes, no GPU does: " << why_no_gpu;
     int signal = 0;
     CHECK_EQ(sigwait(&signals, &signal), 0);
     LOG(INFO) << "ending after signal " << signal;

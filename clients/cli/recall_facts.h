@@ -6,7 +6,7 @@
 #define EIDETIC_CLIENTS_CLI_RECALL_FACTS_H_
 
 #include <cstddef>
-#include <cstdint>
+#include <random>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -15,41 +15,58 @@
 
 namespace eidetic::cli {
 
-// A number that the text tells once.
+enum class FactKind {
+  kNeedle,  // a number of seven digits, told in a paragraph of its own
+  kChat,    // a name or a city, told in a user's turn of its own
+};
+
+// Told once, asked for once. Sentences are without special tokens.
 struct Fact {
-  std::string key = "";     // "amber-falcon"
-  std::string number = "";  // seven digits
-  size_t offset = 0;        // of the statement in the planted text
+  FactKind kind = FactKind::kNeedle;
+  std::string key = "";        // "amber-falcon", "dentist"
+  std::string value = "";      // "4821937", "Quito"
+  std::string statement = "";  // "My dentist lives in Quito."
+  std::string question = "";   // "Where does my dentist live?"
 };
 
-struct PlantedText {
-  std::string text;  // ends with a blank line
-  std::vector<Fact> facts;
-};
+Fact NeedleFact(std::string_view key, std::string_view number);
+Fact NameFact(std::string_view relation, std::string_view name);
+Fact HomeFact(std::string_view relation, std::string_view city);
 
-inline constexpr int kMaxFacts = 32;
+inline constexpr int kMaxNeedles = 64;
+inline constexpr int kMaxChatFacts = 48;
 
-// Hides `count` facts between the paragraphs of `text`, each as a paragraph of its own:
-// the text is divided into `count` equal stretches of paragraph borders, and each gets
-// one fact at a border drawn from it. The same text, count and seed give the same
-// result. No key or number occurs in the text before, and no two keys share a word.
-// INVALID_ARGUMENT: `count` is not within 1 to kMaxFacts, the text has too few borders
-// (blank lines between paragraphs), or it is full of such facts already.
-absl::StatusOr<PlantedText> PlantFacts(std::string_view text, int count, uint64_t seed);
+using Random = std::mt19937_64;
+// 0 to `limit` - 1.
+inline size_t Below(Random* random, size_t limit) { return (*random)() % limit; }
 
-// What stands before the text: opens the user's turn. Special tokens are spelled out.
-std::string_view RecallPreamble();
-// "What is the special magic number for amber-falcon mentioned in the provided text?"
-std::string Question(const Fact& fact);
-// What stands after the text: the question, and the answer's beginning. Special tokens
-// are spelled out.
+// `count` needles of which no key or number occurs in `text`; no two keys share a word.
+// INVALID_ARGUMENT: `count` is not within 0 to kMaxNeedles, or the text is full of such
+// facts already.
+absl::StatusOr<std::vector<Fact>> DrawNeedles(std::string_view text, int count, Random* random);
+
+// `count` chat facts; no two have the same value, or the same key and sentence.
+// INVALID_ARGUMENT: `count` is not within 0 to kMaxChatFacts.
+absl::StatusOr<std::vector<Fact>> DrawChatFacts(int count, Random* random);
+
+// The text is a user's turn, or several. What stands before it opens the first.
+std::string_view RecallOpening(bool has_needles);
+// How a fact stands between two paragraphs: a turn is open before and after.
+std::string Telling(const Fact& fact);
+// What stands after the text, whose turn is open: the question, and for a needle the
+// answer's beginning.
 std::string QuestionPrompt(const Fact& fact);
 // What stands after the text when no question follows: closes the user's turn.
 std::string_view RecallClosing();
-std::string Statement(const Fact& fact);
+// All four spell special tokens out, but for a needle's Telling, which has none.
+inline bool TellingHasSpecialTokens(const Fact& fact) { return fact.kind == FactKind::kChat; }
 
 // The answer without white space around it and the sentence's full stop.
 std::string_view NormalizedAnswer(std::string_view answer);
+
+// Whether a normalized answer is right: a needle's is the number and nothing else, a chat
+// fact's ends with the name or city as a word, whatever the sentence ("is called Clara").
+bool IsRight(std::string_view answer, const Fact& fact);
 
 }  // namespace eidetic::cli
 

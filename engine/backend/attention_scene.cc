@@ -51,14 +51,8 @@ std::vector<float> Scene::Pages() {
 
 std::vector<int32_t> Scene::Retrieve(RetrievalStats* stats) {
   blocks_ = static_cast<int32_t*>(run_.Zeros(c_.kv_heads * c_.span));
-  const AttentionChunk chunk = ChunkOf(c_.context, c_.tokens());
-  const RetrievalRequest request{.chunk = 0,
-                                 .first = c_.sinks,
-                                 .last = c_.last_distant(),
-                                 .rule = c_.rule,
-                                 .span_blocks = c_.span,
-                                 .first_candidates = c_.first_candidates,
-                                 .candidate_budget = c_.candidate_budget};
+  const AttentionChunk chunk = Chunk(0);
+  const RetrievalRequest request = ToRetrieve(0);
   run_->RetrieveSpan({.q = q_,
                       .q_stride = q_stride_,
                       .q_heads = c_.q_heads,
@@ -73,16 +67,10 @@ std::vector<int32_t> Scene::Retrieve(RetrievalStats* stats) {
 }
 
 std::vector<float> Scene::Attend() {
-  const AttentionChunk chunk = ChunkOf(c_.context, c_.tokens());
+  const AttentionChunk chunk = Chunk(0);
   void* mass = run_.Zeros(c_.kv_heads * c_.span + 1);
   void* out = run_.ActivationZeros(c_.rows * c_.query_width());
-  const SpanAttentionRequest request{.chunk = 0,
-                                     .sink_blocks = c_.sinks,
-                                     .span_row = c_.span > 0 ? 0 : -1,
-                                     .span_count = c_.span,
-                                     .window_begin = c_.window_begin(),
-                                     .remap = c_.remap,
-                                     .mass = static_cast<float*>(mass)};
+  const SpanAttentionRequest request = ToAttend(0, 0, static_cast<float*>(mass));
   run_->SpanAttention({.q = q_,
                        .q_stride = q_stride_,
                        .q_heads = c_.q_heads,
@@ -98,6 +86,32 @@ std::vector<float> Scene::Attend() {
   std::vector<float> result = run_.ReadActivations(out, c_.rows * c_.query_width());
   for (float share : run_.ReadFloats(mass, c_.kv_heads * c_.span)) result.push_back(share);
   return result;
+}
+
+AttentionChunk Scene::Chunk(int64_t row_begin) const {
+  AttentionChunk chunk = ChunkOf(c_.context, c_.tokens());
+  chunk.row_begin = row_begin;
+  return chunk;
+}
+
+RetrievalRequest Scene::ToRetrieve(int32_t chunk) const {
+  return {.chunk = chunk,
+          .first = c_.sinks,
+          .last = c_.last_distant(),
+          .rule = c_.rule,
+          .span_blocks = c_.span,
+          .first_candidates = c_.first_candidates,
+          .candidate_budget = c_.candidate_budget};
+}
+
+SpanAttentionRequest Scene::ToAttend(int32_t chunk, int32_t span_row, float* mass) const {
+  return {.chunk = chunk,
+          .sink_blocks = c_.sinks,
+          .span_row = c_.span > 0 ? span_row : -1,
+          .span_count = c_.span,
+          .window_begin = c_.window_begin(),
+          .remap = c_.remap,
+          .mass = mass};
 }
 
 AttentionChunk Scene::ChunkOf(int64_t begin, int64_t end) const {

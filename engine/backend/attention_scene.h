@@ -54,6 +54,12 @@ class Scene {
   // Outputs, then the span's mass.
   std::vector<float> Attend();
 
+  // The parts of both operations' params, to put them together for a batch of scenes.
+  AttentionChunk Chunk(int64_t row_begin) const;
+  RetrievalRequest ToRetrieve(int32_t chunk) const;
+  SpanAttentionRequest ToAttend(int32_t chunk, int32_t span_row, float* mass) const;
+  const memory::PageLayout& layout() const { return layout_; }
+
  private:
   AttentionChunk ChunkOf(int64_t begin, int64_t end) const;
   void Append(int64_t begin, int64_t end);

@@ -1,7 +1,5 @@
 #include "engine/backend/create_backend.h"
 
-#include <glog/logging.h>
-
 #include <algorithm>
 
 #include "absl/strings/ascii.h"
@@ -31,7 +29,8 @@ absl::StatusOr<std::unique_ptr<Backend>> CreateCuda(CudaBackendOptions options, 
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Backend>> CreateBackend(const BackendOptions& options) {
+absl::StatusOr<std::unique_ptr<Backend>> CreateBackend(const BackendOptions& options,
+                                                       std::string* why_no_gpu) {
   if (options.device == "cpu") return CreateCpuBackend(options.cpu);
   if (options.device != "auto") {
     const absl::StatusOr<int32_t> device = CudaDevice(options.device);
@@ -40,7 +39,7 @@ absl::StatusOr<std::unique_ptr<Backend>> CreateBackend(const BackendOptions& opt
   }
   absl::StatusOr<std::unique_ptr<Backend>> cuda = CreateCuda(options.cuda, 0);
   if (cuda.ok()) return cuda;
-  LOG(INFO) << "the CPU computes; no GPU does, because " << cuda.status().message();
+  if (why_no_gpu != nullptr) *why_no_gpu = std::string(cuda.status().message());
   return CreateCpuBackend(options.cpu);
 }
 

@@ -15,15 +15,17 @@
 namespace eidetic {
 
 struct BackendOptions {
-  // "auto": cuda:0 where it works, else the CPU, and the log says why. "cpu". "cuda" or "cuda:N":
-  // that device or an error.
+  // "auto": cuda:0 where it works, else the CPU. "cpu". "cuda" or "cuda:N": that device or an
+  // error.
   std::string device = "auto";
   CpuBackendOptions cpu;
   CudaBackendOptions cuda;  // its `device` is taken from the name above
 };
 
-// INVALID_ARGUMENT: no such name or number; else the errors of LoadCudaBackend.
-absl::StatusOr<std::unique_ptr<Backend>> CreateBackend(const BackendOptions& options);
+// INVALID_ARGUMENT: no such name or number; else the errors of LoadCudaBackend. When "auto" gave
+// the CPU, *why_no_gpu tells why, if somebody wants to know.
+absl::StatusOr<std::unique_ptr<Backend>> CreateBackend(const BackendOptions& options,
+                                                       std::string* why_no_gpu = nullptr);
 
 }  // namespace eidetic
 

@@ -17,9 +17,11 @@ class CreateBackendTest : public ::testing::Test {
 };
 
 TEST_F(CreateBackendTest, AutoFallsBackToTheCpu) {
-  const auto backend = CreateBackend({.device = "auto", .cpu = {.threads = 1}});
+  std::string why;
+  const auto backend = CreateBackend({.device = "auto", .cpu = {.threads = 1}}, &why);
   ASSERT_TRUE(backend.ok()) << backend.status();
   EXPECT_TRUE(absl::StrContains((*backend)->name(), "cpu"));
+  EXPECT_TRUE(absl::StrContains(why, "libeidetic_cuda.so")) << why;
 }
 
 TEST_F(CreateBackendTest, AnAskedForGpuThatIsNotThereIsAnError) {

@@ -36,6 +36,18 @@ std::map<memory::TokenId, int> Histogram(const std::vector<SampledToken>& tokens
   return histogram;
 }
 
+void ExpectSame(const SampledToken& got, const SampledToken& want) {
+  EXPECT_EQ(got.token, want.token);
+  // Logits reach 12 and their sum's logarithm 12: a few roundings of 24.
+  const double tolerance = 24 * 8 * kEps;
+  EXPECT_NEAR(got.logprob, want.logprob, tolerance);
+  ASSERT_EQ(got.top.size(), want.top.size());
+  for (size_t i = 0; i < got.top.size(); ++i) {
+    EXPECT_EQ(got.top[i].token, want.top[i].token);
+    EXPECT_NEAR(got.top[i].logprob, want.top[i].logprob, tolerance);
+  }
+}
+
 class SamplingCases : public BackendCases {
  protected:
   // Probabilities 0.4, 0.3, 0.2, 0.06, 0.04.
@@ -66,23 +78,21 @@ TEST_P(SamplingCases, DrawsAsTheOracleDoes) {
        .seed = 9},
   };
   const std::vector<TokenCount> counts = {{0, 1, 0}, {3, 0, 4}, {9, 2, 2}};
-  for (const int64_t vocab : {1, 17, 6144}) {
-    const std::vector<float> logits = Random(vocab, vocab, 3.0f);
+  for (const int64_t vocab : {1, 17, 6144, 50289}) {
     for (const SamplingParams& params : kTable) {
       if (vocab < 10 && !params.logit_bias.empty()) continue;
-      SCOPED_TRACE(::testing::Message() << "vocab " << vocab << " seed " << params.seed);
       const auto& seen = params.logit_bias.empty() ? std::vector<TokenCount>{} : counts;
-      const auto got = Draw(tested_, logits, params, 8, seen);
-      const auto want = Draw(oracle_, logits, params, 8, seen);
-      for (size_t i = 0; i < got.size(); ++i) {
-        EXPECT_EQ(got[i].token, want[i].token);
-        // Logits reach 12 and their sum's logarithm 12: a few roundings of 24.
-        EXPECT_NEAR(got[i].logprob, want[i].logprob, 24 * 8 * kEps);
-        ASSERT_EQ(got[i].top.size(), want[i].top.size());
-        for (size_t j = 0; j < got[i].top.size(); ++j) {
-          EXPECT_EQ(got[i].top[j].token, want[i].top[j].token);
-          EXPECT_NEAR(got[i].top[j].logprob, want[i].top[j].logprob, 24 * 8 * kEps);
-        }
+      tested_.Reset();
+      oracle_.Reset();
+      for (int round = 0; round < GetParam().rounds; ++round) {
+        SCOPED_TRACE(::testing::Message()
+                     << "vocab " << vocab << " seed " << params.seed << " round " << round);
+        const std::vector<float> logits = Random(vocab, vocab + round, 3.0f);
+        tested_.Again();
+        oracle_.Again();
+        const auto got = Draw(tested_, logits, params, 3, seen);
+        const auto want = Draw(oracle_, logits, params, 3, seen);
+        for (size_t i = 0; i < got.size(); ++i) ExpectSame(got[i], want[i]);
       }
     }
   }

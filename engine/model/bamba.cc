@@ -4,7 +4,6 @@
 #include <string>
 #include <tuple>
 #include <utility>
-#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "engine/model/families.h"
@@ -13,7 +12,6 @@ namespace eidetic {
 namespace {
 
 constexpr double kDefaultRopeTheta = 10000.0;
-constexpr double kMaxRopeTheta = 1e12;
 // BambaConfig turns half of each head unless the config says otherwise.
 constexpr double kDefaultPartialRotary = 0.5;
 
@@ -66,21 +64,6 @@ Mamba2Description DescribeMamba(ConfigReader& config, int32_t d_model, const Mod
   return mamba;
 }
 
-std::vector<LayerDescription> DescribeLayers(ConfigReader& config, const ModelLimits& limits) {
-  const int32_t count = config.Int("num_hidden_layers", 1, limits.max_layers);
-  std::vector<LayerDescription> layers(count);
-  const bool all_retrieve = !config.Has("eidetic_retrieving_layers");
-  for (const int32_t i : config.Ints("attn_layer_indices", 0, count - 1, count)) {
-    layers[i] = {.mixer = MixerKind::kAttention, .retrieves = all_retrieve};
-  }
-  for (const int32_t i : config.Ints("eidetic_retrieving_layers", 0, count - 1, count)) {
-    config.Require(layers[i].mixer == MixerKind::kAttention, "eidetic_retrieving_layers",
-                   absl::StrCat("layer ", i, " is not one of attn_layer_indices"));
-    layers[i].retrieves = true;
-  }
-  return layers;
-}
-
 TensorNames Names(bool tied_embeddings) {
   TensorNames names;
   names.embedding = "model.embed_tokens";
@@ -120,7 +103,7 @@ ModelDescription DescribeBamba(ConfigReader& config, const ModelLimits& limits) 
   config.Require(config.StringOr("hidden_act", "silu") == "silu", "hidden_act", "must be \"silu\"");
   config.Require(!config.BoolOr("mlp_bias", false), "mlp_bias",
                  "must be false; biases in the MLP are not supported");
-  model.layers = DescribeLayers(config, limits);
+  model.layers = DescribeLayers(config, "num_hidden_layers", "attn_layer_indices", limits);
   model.attention = DescribeAttention(config, model.d_model, limits);
   model.mamba2 = DescribeMamba(config, model.d_model, limits);
   model.names = Names(model.tied_embeddings);

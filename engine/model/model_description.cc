@@ -23,6 +23,7 @@ struct Family {
 
 constexpr Family kFamilies[] = {
     {"bamba", &DescribeBamba},
+    {"mamba2attn", &DescribeMamba2Attn},
 };
 
 absl::StatusOr<const Family*> FindFamily(std::string_view model_type) {
@@ -57,7 +58,8 @@ int64_t AttentionParameters(const ModelDescription& model) {
   const int64_t q = int64_t{attention.q_heads} * attention.head_dim;
   const int64_t kv = int64_t{attention.kv_heads} * attention.head_dim;
   const int64_t bias = attention.bias ? q + 2 * kv + model.d_model : 0;
-  return (2 * q + 2 * kv) * model.d_model + (q + 2 * kv) * attention.conv_width + bias;
+  const int64_t conv = (q + 2 * kv) * (attention.conv_width + attention.conv_bias);
+  return (2 * q + 2 * kv) * model.d_model + conv + bias;
 }
 
 int64_t MambaParameters(const ModelDescription& model) {
@@ -84,7 +86,12 @@ int32_t ModelDescription::mamba_layers() const { return CountLayers(*this, Mixer
 
 absl::StatusOr<ModelDescription> ParseModelConfig(const std::filesystem::path& folder,
                                                   const ModelLimits& limits) {
-  const auto file = MappedFile::Open(folder / "config.json", limits.max_config_bytes);
+  return ParseModelConfigFile(folder / "config.json", limits);
+}
+
+absl::StatusOr<ModelDescription> ParseModelConfigFile(const std::filesystem::path& path,
+                                                      const ModelLimits& limits) {
+  const auto file = MappedFile::Open(path, limits.max_config_bytes);
   if (!file.ok()) return file.status();
   return ParseModelConfigText((*file)->text(), limits);
 }
@@ -95,7 +102,8 @@ absl::StatusOr<ModelDescription> ParseModelConfigText(std::string_view json,
   if (!tree.ok()) return tree.status();
   absl::Status status;
   ConfigReader config(&*tree, &status);
-  const std::string model_type = config.StringOr("model_type", "");
+  const std::string_view assumed = config.Has("ssm_cfg") ? "mamba2attn" : "";
+  const std::string model_type = config.StringOr("model_type", assumed);
   if (!status.ok()) return status;
   const auto family = FindFamily(model_type);
   if (!family.ok()) return family.status();

@@ -29,6 +29,7 @@ struct AttentionDescription {
   float rope_theta = 10000.0f;
   float scale = 0.0f;      // softmax scale, 1/sqrt(head_dim) unless the config says otherwise
   int32_t conv_width = 0;  // causal depthwise convolution on q, k and v after projection; 0 = none
+  bool conv_bias = false;  // only with a convolution
   bool bias = false;       // on q, k, v, o projections
 };
 
@@ -63,17 +64,18 @@ struct Multipliers {
 };
 
 // Tensor names; "{}" stands for the layer's number, and ".weight" or ".bias" follows
-// (dt_bias, a_log and d stand alone). Empty means that the model has none.
+// (dt_bias, a_log and d stand alone). Empty means that the model has none. A model whose q, k and
+// v are one tensor, stacked by rows in this order, names `qkv` and none of the three.
 struct TensorNames {
   std::string embedding, final_norm, lm_head;
   std::string mixer_norm, mlp_norm;
-  std::string q, k, v, o, qkv_conv;
+  std::string q, k, v, qkv, o, qkv_conv;
   std::string in_proj, conv, dt_bias, a_log, d, gated_norm, out_proj;
   std::string gate, up, down;
 };
 
 struct ModelDescription {
-  std::string family;  // "bamba"
+  std::string family;  // "bamba", "mamba2attn"
   int32_t vocab_size = 0;
   int32_t d_model = 0;
   int32_t mlp_dim = 0;  // 0: layers have no MLP
@@ -109,6 +111,9 @@ struct ModelLimits {
 // dimensions that overflow or do not fit one another).
 absl::StatusOr<ModelDescription> ParseModelConfig(const std::filesystem::path& folder,
                                                   const ModelLimits& limits = {});
+// The same from a config file of any name.
+absl::StatusOr<ModelDescription> ParseModelConfigFile(const std::filesystem::path& path,
+                                                      const ModelLimits& limits = {});
 // The same from the text of a config.json.
 absl::StatusOr<ModelDescription> ParseModelConfigText(std::string_view json,
                                                       const ModelLimits& limits = {});

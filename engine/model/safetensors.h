@@ -24,8 +24,8 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "engine/model/dtype.h"
 #include "engine/model/mapped_file.h"
+#include "engine/model/weight_source.h"
 
 namespace eidetic {
 
@@ -36,13 +36,6 @@ struct SafetensorsLimits {
   int32_t max_tensors = 1 << 16;
   int32_t max_rank = 8;
   int32_t max_shards = 4096;
-};
-
-// A view of one stored tensor.
-struct TensorView {
-  DType dtype = DType::kF32;
-  std::vector<int64_t> shape;       // row-major
-  std::span<const std::byte> data;  // product(shape) * DTypeBytes(dtype) bytes; any alignment
 };
 
 class SafetensorsFile {
@@ -71,7 +64,7 @@ class SafetensorsFile {
 };
 
 // All tensors of a model folder.
-class WeightFolder {
+class WeightFolder final : public WeightSource {
  public:
   // `folder` holds model.safetensors, or model.safetensors.index.json and the
   // shards that it names (plain file names inside the folder, no paths). A
@@ -83,13 +76,13 @@ class WeightFolder {
   // the file may be missing in `shape` (conv1d.weight is [channels, 1, width]).
   // The view has the shape asked for. Errors: NOT_FOUND; INVALID_ARGUMENT (shape differs: both
   // are named; a dtype other than F32, F16, BF16).
-  absl::StatusOr<TensorView> Get(std::string_view name, std::span<const int64_t> shape) const;
+  absl::StatusOr<TensorView> Get(std::string_view name,
+                                 std::span<const int64_t> shape) const override;
   bool Has(std::string_view name) const;
   // Of tensor data, headers not counted.
   int64_t total_bytes() const { return total_bytes_; }
-  // SHA-256 over every shard's bytes, in the order of their names, hex: what a
-  // checkpoint binds to. Reads everything: call it once.
-  std::string ContentHash() const;
+  // Over every shard's bytes, in the order of their names.
+  std::string ContentHash() const override;
 
  private:
   WeightFolder() = default;

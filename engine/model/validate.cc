@@ -62,6 +62,8 @@ void CheckAttention(const AttentionDescription& attention, const ModelLimits& li
   check.Positive("rope_theta", attention.rope_theta);
   check.Positive("attention scale", attention.scale);
   check.InRange("attention convolution width", attention.conv_width, 0, limits.max_conv_width);
+  check.True(!attention.conv_bias || attention.conv_width > 0, "attention convolution bias",
+             "must come with a convolution");
 }
 
 void CheckMamba(const Mamba2Description& mamba, const ModelLimits& limits, Checker& check) {

@@ -1,6 +1,3 @@
-#include <glog/logging.h>
-#include <openssl/evp.h>
-
 #include <memory>
 #include <set>
 #include <string>
@@ -12,6 +9,7 @@
 #include "engine/model/json_events.h"
 #include "engine/model/safetensors.h"
 #include "engine/model/safetensors_index.h"
+#include "engine/model/sha256.h"
 #include "engine/text/quoted.h"
 
 namespace eidetic {
@@ -140,18 +138,9 @@ bool WeightFolder::Has(std::string_view name) const {
 }
 
 std::string WeightFolder::ContentHash() const {
-  const std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> context(EVP_MD_CTX_new(),
-                                                                        &EVP_MD_CTX_free);
-  CHECK(context != nullptr);
-  CHECK_EQ(EVP_DigestInit_ex(context.get(), EVP_sha256(), nullptr), 1);
-  for (const auto& [_, shard] : shards_) {
-    CHECK_EQ(EVP_DigestUpdate(context.get(), shard->bytes().data(), shard->bytes().size()), 1);
-  }
-  unsigned char digest[EVP_MAX_MD_SIZE];
-  unsigned int digest_bytes = 0;
-  CHECK_EQ(EVP_DigestFinal_ex(context.get(), digest, &digest_bytes), 1);
-  return absl::BytesToHexString(
-      absl::string_view(reinterpret_cast<const char*>(digest), digest_bytes));
+  Sha256 hash;
+  for (const auto& [_, shard] : shards_) hash.Add(shard->bytes());
+  return absl::BytesToHexString(hash.Finish());
 }
 
 }  // namespace eidetic

@@ -129,7 +129,7 @@ TEST_F(DeviceTest, BatchInvariantModeIsBitwise) {
   ModelRunner gpu(kDemo, {.device = "cuda", .batch_invariant = true});
   std::vector<TestSession> alone, together;
   std::vector<TestSession*> batch;
-  for (int prompt = 0; prompt < 20; ++prompt) {
+  for (int prompt = 0; prompt < 12; ++prompt) {
     for (auto* sessions : {&alone, &together}) {
       sessions->push_back(gpu.NewSession({}));
       sessions->back().log.Append(Prompt(prompt));

@@ -29,7 +29,7 @@ class AttentionBatch {
   // A part is a chunk's outputs, its span's mass, its pages and its index.
   Parts Run() {
     const int64_t rows = static_cast<int64_t>(queries_.size()) / kQueryWidth;
-    const float* q = run_.Upload(queries_);
+    const float* q = run_.Floats(queries_);
     const auto choices = static_cast<int64_t>(retrievals_.size()) * kKvHeads * kSpan;
     auto* blocks = static_cast<int32_t*>(run_.Zeros(choices + 1));
     run_->RetrieveSpan({.q = q,
@@ -52,7 +52,7 @@ class AttentionBatch {
                          .blocks = blocks,
                          .max_span = kSpan,
                          .out = out});
-    return Collect(run_.Read(out, rows * kQueryWidth));
+    return Collect(run_.ReadFloats(out, rows * kQueryWidth));
   }
 
  private:
@@ -65,7 +65,7 @@ class AttentionBatch {
     for (int64_t b = 0; b * 32 < context + rows; ++b) {
       pages_[index].push_back(run_.Zeros(kLayout.page_bytes() / 4));
       if (b % memory::kTileBlocks == 0) {
-        tiles_[index].push_back(run_.Zeros(kLayout.tile_bytes(2) / 4));
+        tiles_[index].push_back(run_.Zeros(kLayout.tile_bytes(memory::SummaryKind::kBounds) / 4));
       }
     }
     const AttentionChunk chunk{.row_begin = static_cast<int64_t>(queries_.size()) / kQueryWidth,
@@ -108,7 +108,7 @@ class AttentionBatch {
 
   void Append(std::span<const AttentionChunk> chunks, int which) {
     if (chunks.empty()) return;
-    const float* rows = run_.Upload(kv_[which]);
+    const float* rows = run_.Floats(kv_[which]);
     run_->AppendKv({.k = rows,
                     .v = rows + kKvWidth,
                     .kv_stride = 2 * kKvWidth,
@@ -122,11 +122,13 @@ class AttentionBatch {
       const int64_t begin = chunks_[i].row_begin * kQueryWidth;
       parts.push_back(Slice(outputs, begin, begin + chunks_[i].row_count * kQueryWidth));
       if (requests_[i].mass != nullptr) {
-        Extend(parts.back(), run_.Read(requests_[i].mass, kKvHeads * kSpan));
+        Extend(parts.back(), run_.ReadFloats(requests_[i].mass, kKvHeads * kSpan));
       }
-      for (void* page : pages_[i]) Extend(parts.back(), run_.Read(page, kLayout.page_bytes() / 4));
+      for (void* page : pages_[i])
+        Extend(parts.back(), run_.ReadFloats(page, kLayout.page_bytes() / 4));
       for (void* tile : tiles_[i]) {
-        Extend(parts.back(), run_.Read(tile, kLayout.tile_bytes(2) / 4));
+        Extend(parts.back(),
+               run_.ReadFloats(tile, kLayout.tile_bytes(memory::SummaryKind::kBounds) / 4));
       }
     }
     return parts;

@@ -35,7 +35,7 @@ class ConvItem {
         weight_[j][c] = params.weight[(begin + c) * params.width + j];
       }
     }
-    const float* state = static_cast<const float*>(sequence.state_in) + begin;
+    const float* state = StateIn(sequence, params.state_offset) + begin;
     for (int64_t j = 0; j + 1 < params.width; ++j) {
       std::copy_n(state + j * params.channels, count_, state_[j].data());
     }
@@ -44,7 +44,7 @@ class ConvItem {
   void Run(const StateSpan& sequence) const {
     float* out = static_cast<float*>(params_.out) + sequence.row_begin * params_.channels + begin_;
     for (int64_t t = 0; t < sequence.row_count; ++t) ConvolveToken(t, out + t * params_.channels);
-    float* state = static_cast<float*>(sequence.state_out) + begin_;
+    float* state = StateOut(sequence, params_.state_offset) + begin_;
     for (int64_t j = 0; j + 1 < params_.width; ++j) {
       const float* from = Inputs(sequence.row_count - params_.width + 1 + j);
       std::copy_n(from, count_, state + j * params_.channels);

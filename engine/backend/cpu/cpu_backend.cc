@@ -21,8 +21,10 @@
 #include "engine/backend/cpu/span_attention.h"
 #include "engine/backend/cpu/swi_glu.h"
 #include "engine/backend/cpu/thread_pool.h"
+#include "engine/backend/host_mat_mul.h"
 #include "engine/backend/param_checks.h"
 #include "memory/host_arena.h"
+#include "memory/host_indexer.h"
 
 namespace eidetic {
 namespace {
@@ -46,7 +48,9 @@ class CpuBackend : public Backend {
                         pool_.threads(), pool_.threads() == 1 ? " thread)" : " threads)");
   }
   memory::Arena* arena() override { return &arena_; }
+  memory::BlockIndexer* indexer() override { return &indexer_; }
   size_t activation_bytes() const override { return sizeof(float); }
+  int32_t kv_element_bytes() const override { return sizeof(float); }
 
   absl::StatusOr<std::unique_ptr<Matrix>> LoadMatrix(const TensorView& view) override {
     return LoadStacked({&view, 1});
@@ -68,7 +72,7 @@ class CpuBackend : public Backend {
   }
   void MatMul(const MatMulParams& params) override {
     CheckParams(params);
-    cpu::MatMul(params, &pool_);
+    mat_mul_.Run(this, params, [this](const MatMulParams& plain) { cpu::MatMul(plain, &pool_); });
   }
   void CausalConv1d(const CausalConv1dParams& params) override {
     CheckParams(params);
@@ -113,7 +117,7 @@ class CpuBackend : public Backend {
     std::memcpy(to, from, bytes);
   }
   // Every operation has finished when it returns.
-  void Synchronize() override {}
+  absl::Status Synchronize() override { return absl::OkStatus(); }
 
  private:
   // One table: all attention layers of a model turn alike.
@@ -126,7 +130,9 @@ class CpuBackend : public Backend {
   }
 
   memory::HostArena arena_;
+  memory::HostIndexer indexer_;
   cpu::ThreadPool pool_;
+  HostMatMul mat_mul_;
   std::unique_ptr<cpu::RopeTable> rope_;
   std::vector<cpu::RetrievalScratch> retrieval_scratch_;  // one a thread, as those below
   std::vector<cpu::AttentionScratch> attention_scratch_;

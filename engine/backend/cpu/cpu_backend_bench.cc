@@ -49,7 +49,7 @@ void MatMul(OpRun& run, int64_t rows, int64_t outputs, int64_t inputs) {
   const StoredTensor w(Random(outputs * inputs, 1), {outputs, inputs}, DType::kBF16);
   std::vector<const Matrix*> matrices;
   for (int i = 0; i < copies; ++i) matrices.push_back(run.Load(w));
-  const float* x = run.Upload(Random(rows * inputs, 2));
+  const float* x = run.Floats(Random(rows * inputs, 2));
   void* out = run.Zeros(rows * outputs);
   const double seconds = BestSeconds(30, [&] {
     for (const Matrix* matrix : matrices) {
@@ -68,12 +68,12 @@ void Attention(OpRun& run, const char* what, int64_t context, int64_t rows) {
   const memory::PageLayout layout{.block_size = 32, .kv_heads = 2, .head_dim = 64};
   // One slab, as PageStore has it.
   const int64_t page_floats = static_cast<int64_t>(layout.page_bytes() / 4);
-  float* slab = run.Upload(Random(context / 32 * page_floats, 3));
+  float* slab = run.Floats(Random(context / 32 * page_floats, 3));
   std::vector<void*> pages;
   for (int64_t b = 0; b < context / 32; ++b) pages.push_back(slab + b * page_floats);
   const AttentionChunk chunk{.row_count = rows, .begin = context - rows, .pages = pages.data()};
   const SpanAttentionRequest request{.chunk = 0};
-  const float* q = run.Upload(Random(rows * 384, 1));
+  const float* q = run.Floats(Random(rows * 384, 1));
   void* out = run.Zeros(rows * 384);
   const double seconds = BestSeconds(20, [&] {
     run->SpanAttention({.q = q,
@@ -93,8 +93,8 @@ void Attention(OpRun& run, const char* what, int64_t context, int64_t rows) {
 void Scan(OpRun& run, const char* what, int64_t rows) {
   void* state = run.Zeros(12 * 64 * 64);
   const StateSpan span{.row_count = rows, .state_in = state, .state_out = state};
-  const float* x = run.Upload(Random(rows * 896, 1));
-  const float* heads = run.Upload(Random(12, 2));
+  const float* x = run.Floats(Random(rows * 896, 1));
+  const float* heads = run.Floats(Random(12, 2));
   void* out = run.Zeros(rows * 768);
   const double seconds = BestSeconds(20, [&] {
     run->SelectiveScan({.xbc = x,
@@ -115,7 +115,7 @@ void Scan(OpRun& run, const char* what, int64_t rows) {
 }
 
 void Sample(OpRun& run, const char* what, const SamplingParams& params) {
-  const float* logits = run.Upload(Random(6144, 1, 3.0f));
+  const float* logits = run.Floats(Random(6144, 1, 3.0f));
   const SampleRow row{&params, {}, 0};
   SampledToken out;
   const double seconds = BestSeconds(20, [&] {

@@ -6,7 +6,6 @@
 
 #include <gtest/gtest.h>
 
-#include <cstring>
 #include <functional>
 #include <vector>
 
@@ -18,10 +17,6 @@ namespace eidetic {
 // What an operation computes for parts [first, last) of a fixed batch, part by part.
 using Parts = std::vector<std::vector<float>>;
 using Operation = std::function<Parts(OpRun& run, int64_t first, int64_t last)>;
-
-inline bool SameBits(const std::vector<float>& a, const std::vector<float>& b) {
-  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
-}
 
 inline void ExpectInvariant(int64_t parts, const Operation& operation) {
   const auto run = [&](int32_t threads, int64_t first, int64_t last) {
@@ -50,7 +45,7 @@ inline std::vector<float> Slice(const std::vector<float>& values, int64_t begin,
 }
 
 inline Parts ReadRows(OpRun& run, const void* from, int64_t rows, int64_t width) {
-  const std::vector<float> all = run.Read(from, rows * width);
+  const std::vector<float> all = run.ReadFloats(from, rows * width);
   Parts parts;
   for (int64_t r = 0; r < rows; ++r) parts.push_back(Slice(all, r * width, (r + 1) * width));
   return parts;

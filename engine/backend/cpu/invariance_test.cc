@@ -16,11 +16,12 @@ TEST(InvarianceTest, MatMul) {
     const StoredTensor w(Random(outputs * inputs, 1), {outputs, inputs}, dtype);
     const std::vector<float> x = Random(rows * inputs, 2);
     ExpectInvariant(rows, [&](OpRun& run, int64_t first, int64_t last) {
-      float* out = run.Upload(std::vector<float>((last - first) * outputs, 0.5f));
-      run->MatMul({.x = run.Upload(Slice(x, first * inputs, last * inputs)),
+      float* out = run.Floats(std::vector<float>((last - first) * outputs, 0.5f));
+      run->MatMul({.x = run.Floats(Slice(x, first * inputs, last * inputs)),
                    .w = run.Load(w),
-                   .bias = run.Upload(Random(outputs, 3)),
+                   .bias = run.Floats(Random(outputs, 3)),
                    .out = out,
+                   .out_number = Number::kFloat32,
                    .rows = last - first,
                    .multiplier = 0.3f,
                    .accumulate = true});
@@ -39,9 +40,9 @@ TEST(InvarianceTest, MatMulOfEveryTileHeight) {
     OpRun run(CreateCpuBackend({.threads = 2}));
     void* out = run.Zeros(rows * outputs);
     run->MatMul(
-        {.x = run.Upload(Slice(x, 0, rows * inputs)), .w = run.Load(w), .out = out, .rows = rows});
-    if (alone.empty()) alone = run.Read(out, outputs);
-    EXPECT_TRUE(SameBits(run.Read(out, outputs), alone)) << rows << " rows";
+        {.x = run.Floats(Slice(x, 0, rows * inputs)), .w = run.Load(w), .out = out, .rows = rows});
+    if (alone.empty()) alone = run.ReadFloats(out, outputs);
+    EXPECT_TRUE(SameBits(run.ReadFloats(out, outputs), alone)) << rows << " rows";
   }
 }
 
@@ -50,9 +51,9 @@ TEST(InvarianceTest, RowWiseOperations) {
   const std::vector<float> x = Random(rows * dim, 1), gate = Random(rows * dim, 2);
   ExpectInvariant(rows, [&](OpRun& run, int64_t first, int64_t last) {
     void* out = run.Zeros((last - first) * dim);
-    run->RmsNorm({.x = run.Upload(Slice(x, first * dim, last * dim)),
-                  .gate = run.Upload(Slice(gate, first * dim, last * dim)),
-                  .weight = run.Upload(Random(dim, 3)),
+    run->RmsNorm({.x = run.Floats(Slice(x, first * dim, last * dim)),
+                  .gate = run.Floats(Slice(gate, first * dim, last * dim)),
+                  .weight = run.Floats(Random(dim, 3)),
                   .out = out,
                   .rows = last - first,
                   .dim = dim,
@@ -62,8 +63,8 @@ TEST(InvarianceTest, RowWiseOperations) {
   });
   ExpectInvariant(rows, [&](OpRun& run, int64_t first, int64_t last) {
     void* out = run.Zeros((last - first) * dim);
-    run->SwiGlu({.gate = run.Upload(Slice(gate, first * dim, last * dim)),
-                 .up = run.Upload(Slice(x, first * dim, last * dim)),
+    run->SwiGlu({.gate = run.Floats(Slice(gate, first * dim, last * dim)),
+                 .up = run.Floats(Slice(x, first * dim, last * dim)),
                  .rows = last - first,
                  .dim = dim,
                  .gate_stride = dim,
@@ -75,7 +76,7 @@ TEST(InvarianceTest, RowWiseOperations) {
   ExpectInvariant(rows, [&](OpRun& run, int64_t first, int64_t last) {
     std::vector<memory::TokenId> ids;
     for (int64_t r = first; r < last; ++r) ids.push_back(static_cast<int32_t>(r * 7 % 50));
-    void* out = run.Zeros((last - first) * dim);
+    auto* out = static_cast<float*>(run.Zeros((last - first) * dim));
     run->Embed({.ids = ids, .table = run.Load(table), .multiplier = 0.7f, .out = out});
     return ReadRows(run, out, last - first, dim);
   });
@@ -94,19 +95,19 @@ Parts RunSequences(
   for (int64_t s = first; s < last; ++s) {
     spans.push_back({.row_begin = rows,
                      .row_count = kLengths[s],
-                     .state_in = run.Upload(Random(state_size, 50 + s)),
+                     .state_in = run.Floats(Random(state_size, 50 + s)),
                      .state_out = run.Zeros(state_size)});
     for (float value : Random(kLengths[s] * width, 10 + s)) x.push_back(value);
     rows += kLengths[s];
   }
   void* out = run.Zeros(rows * out_width);
-  operation(run.Upload(x), out, spans);
-  const std::vector<float> outputs = run.Read(out, rows * out_width);
+  operation(run.Floats(x), out, spans);
+  const std::vector<float> outputs = run.ReadFloats(out, rows * out_width);
   Parts parts;
   for (const StateSpan& span : spans) {
     parts.push_back(
         Slice(outputs, span.row_begin * out_width, (span.row_begin + span.row_count) * out_width));
-    for (float value : run.Read(span.state_out, state_size)) parts.back().push_back(value);
+    for (float value : run.ReadFloats(span.state_out, state_size)) parts.back().push_back(value);
   }
   return parts;
 }
@@ -117,7 +118,7 @@ TEST(InvarianceTest, CausalConv1d) {
     return RunSequences(run, first, last, channels, channels, (width - 1) * channels,
                         [&](const float* x, void* out, std::span<const StateSpan> spans) {
                           run->CausalConv1d({.x = x,
-                                             .weight = run.Upload(Random(channels * width, 1)),
+                                             .weight = run.Floats(Random(channels * width, 1)),
                                              .out = out,
                                              .channels = channels,
                                              .width = width,
@@ -135,9 +136,9 @@ TEST(InvarianceTest, SelectiveScan) {
       run->SelectiveScan({.xbc = x,
                           .dt = x,  // any numbers do
                           .dt_stride = width,
-                          .a_log = run.Upload(Random(heads, 1)),
-                          .dt_bias = run.Upload(Random(heads, 2)),
-                          .d = run.Upload(Random(heads, 3)),
+                          .a_log = run.Floats(Random(heads, 1)),
+                          .dt_bias = run.Floats(Random(heads, 2)),
+                          .d = run.Floats(Random(heads, 3)),
                           .dt_max = std::numeric_limits<float>::infinity(),
                           .heads = heads,
                           .head_dim = head_dim,
@@ -162,14 +163,14 @@ TEST(InvarianceTest, ScanAndConvolutionAtAnyCut) {
       const int64_t rows = std::min(step, length - t);
       const StateSpan span{.row_count = rows, .state_in = state, .state_out = state};
       void* out = run.Zeros(rows * channels);
-      run->CausalConv1d({.x = run.Upload(Slice(x, t * channels, (t + rows) * channels)),
-                         .weight = run.Upload(Random(channels * 4, 2)),
+      run->CausalConv1d({.x = run.Floats(Slice(x, t * channels, (t + rows) * channels)),
+                         .weight = run.Floats(Random(channels * 4, 2)),
                          .out = out,
                          .channels = channels,
                          .width = 4,
                          .x_stride = channels,
                          .sequences = {&span, 1}});
-      for (float value : run.Read(out, rows * channels)) result.push_back(value);
+      for (float value : run.ReadFloats(out, rows * channels)) result.push_back(value);
     }
     return result;
   };
@@ -186,7 +187,7 @@ TEST(InvarianceTest, SampleAndScore) {
   const int64_t rows = 9;
   const std::vector<float> logits = Random(rows * vocab, 1, 3.0f);
   ExpectInvariant(rows, [&](OpRun& run, int64_t first, int64_t last) {
-    const float* mine = run.Upload(Slice(logits, first * vocab, last * vocab));
+    const float* mine = run.Floats(Slice(logits, first * vocab, last * vocab));
     std::vector<SampleRow> samples;
     std::vector<memory::TokenId> targets;
     for (int64_t r = first; r < last; ++r) {

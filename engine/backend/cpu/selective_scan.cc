@@ -43,8 +43,8 @@ void ScanHead(const SelectiveScanParams& params, const StateSpan& sequence, int6
   const int64_t state_size = int64_t{params.head_dim} * params.d_state;
   const int64_t row_size = inner + 2 * int64_t{params.groups} * params.d_state;
   const int64_t group = head / (params.heads / params.groups);
-  const auto* state_in = static_cast<const float*>(sequence.state_in) + head * state_size;
-  auto* state = static_cast<float*>(sequence.state_out) + head * state_size;
+  const auto* state_in = StateIn(sequence, params.state_offset) + head * state_size;
+  auto* state = StateOut(sequence, params.state_offset) + head * state_size;
   if (state != state_in) std::copy_n(state_in, state_size, state);
   const float a = -std::exp(params.a_log[head]);
   for (int64_t t = 0; t < sequence.row_count; ++t) {

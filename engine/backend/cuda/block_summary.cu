@@ -94,8 +94,8 @@ __device__ void WritePooled(const HeadBlock<T>& head, float* mean, float* weight
 __device__ inline float TokenError(float squares, float key_squares, float mean_squares,
                                    float scale, int32_t head_dim) {
   const float key = sqrtf(key_squares), mean = sqrtf(mean_squares);
-  const float rounding = DotError(head_dim) *
-                         (kLargestCode * sqrtf(static_cast<float>(head_dim)) + (key + mean) / scale);
+  const float rounding = DotError(head_dim) * (kLargestCode * sqrtf(static_cast<float>(head_dim)) +
+                                               (key + mean) / scale);
   const float error = kNormMargin * (sqrtf(squares) + rounding);
   // Written so that NaN is not finite either.
   const bool fits = key < kLargestNorm && mean < kLargestNorm && error < kLargestNorm;
@@ -169,8 +169,7 @@ __device__ void WriteCodes(const HeadBlock<T>& head, float* mean, float* scales)
   const int32_t words = page.block_size / 16 * codes.steps * 32;
   for (int32_t i = threadIdx.x; i < words; i += kThreads) {
     const CodeWord at{i / (32 * codes.steps), i / 32 % codes.steps, i % 32};
-    reinterpret_cast<uint32_t*>(to)[at.Index(codes.steps)] =
-        PackWord(page, keys, mean, scales, at);
+    reinterpret_cast<uint32_t*>(to)[at.Index(codes.steps)] = PackWord(page, keys, mean, scales, at);
   }
 }
 
@@ -221,9 +220,8 @@ void SummarizeNewBlocks(const AppendKvParams& params, Context* context) {
          context);
 }
 
-void SummarizeBlocks(const memory::PageLayout& layout, memory::SummaryKind kind,
-                     void* const* pages, void* const* tiles, memory::BlockIndex blocks,
-                     Context* context) {
+void SummarizeBlocks(const memory::PageLayout& layout, memory::SummaryKind kind, void* const* pages,
+                     void* const* tiles, memory::BlockIndex blocks, Context* context) {
   if (blocks == 0 || kind == memory::SummaryKind::kNone) return;
   const AttentionChunk whole{.row_count = int64_t{blocks} * layout.block_size,
                              .pages = pages,

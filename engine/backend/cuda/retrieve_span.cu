@@ -41,8 +41,7 @@ RetrievalPlan PlanOf(const RetrieveSpanParams& params, const RetrievalRequest& r
   plan.rank_room = RoomFor(request.last - request.first);
   plan.column_room = static_cast<int32_t>(chunk.row_count * (params.q_heads / kv_heads));
   const bool two_stage = request.rule == memory::RetrievalRule::kTwoStage;
-  const int32_t read =
-      two_stage ? std::max(request.first_candidates, request.candidate_budget) : 0;
+  const int32_t read = two_stage ? std::max(request.first_candidates, request.candidate_budget) : 0;
   plan.list_room = std::min(plan.rank_room, std::max(request.span_blocks, read));
   totals->ranks += int64_t{kv_heads} * plan.rank_room;
   totals->columns += int64_t{kv_heads} * plan.column_room;
@@ -77,11 +76,13 @@ void PlaceArrays(const Totals& totals, int32_t choices, Context* context, Retrie
   const auto room = [](int64_t count, size_t bytes) {
     return AlignedPart(std::bit_ceil(static_cast<size_t>(count)) * bytes);
   };
-  const size_t parts[] = {
-      room(totals.ranks, sizeof(uint32_t)),      room(totals.ranks, sizeof(uint32_t)) / kGroupBlocks,
-      room(totals.columns, sizeof(ColumnFacts)), room(totals.list, sizeof(int32_t)),
-      room(totals.list, sizeof(uint32_t)),       room(choices, job->max_span * sizeof(int32_t)),
-      room(choices, sizeof(ChoiceState))};
+  const size_t parts[] = {room(totals.ranks, sizeof(uint32_t)),
+                          room(totals.ranks, sizeof(uint32_t)) / kGroupBlocks,
+                          room(totals.columns, sizeof(ColumnFacts)),
+                          room(totals.list, sizeof(int32_t)),
+                          room(totals.list, sizeof(uint32_t)),
+                          room(choices, job->max_span * sizeof(int32_t)),
+                          room(choices, sizeof(ChoiceState))};
   size_t total = 0;
   for (size_t part : parts) total += AlignedPart(part);
   auto* next = static_cast<std::byte*>(context->scratch->Take(total));
@@ -102,8 +103,8 @@ void PlaceArrays(const Totals& totals, int32_t choices, Context* context, Retrie
 // Gives the job its counters, which Wait adds to `stats`; keeps `kept` until then.
 void CountInto(RetrievalStats* stats, std::shared_ptr<Kept> kept, LaunchQueue* queue,
                RetrievalJob* job) {
-  job->counters = static_cast<RetrievalCounters*>(
-      queue->Result(&kept->counters, sizeof(RetrievalCounters)));
+  job->counters =
+      static_cast<RetrievalCounters*>(queue->Result(&kept->counters, sizeof(RetrievalCounters)));
   queue->Finally([stats, kept = std::move(kept)] {
     if (stats == nullptr) return;
     stats->candidates_read += static_cast<int64_t>(kept->counters.candidates_read);

@@ -35,10 +35,10 @@ struct alignas(16) ColumnFacts {
 };
 
 struct ChoiceState {
-  uint64_t border;          // bounds' entries from here on are on the first list
-  uint32_t left_out;        // the best rank that the budget left unread; 0: none
-  int32_t first_count;      // candidates on the first list
-  int32_t count;            // on both
+  uint64_t border;      // bounds' entries from here on are on the first list
+  uint32_t left_out;    // the best rank that the budget left unread; 0: none
+  int32_t first_count;  // candidates on the first list
+  int32_t count;        // on both
   int32_t done;
 };
 
@@ -54,14 +54,14 @@ struct RetrievalJob {
   int32_t q_group;  // query heads a KV head
   DevicePage page;
   CodeLayout codes;
-  uint32_t* ranks;         // a choice's [rank_room]: of bounds, or of scores
-  uint32_t* group_ranks;   // their maxima, [rank_room / kGroupBlocks]
-  ColumnFacts* columns;    // [column_room]
-  int32_t* candidates;     // [list_room], block numbers
-  uint32_t* scores;        // their ranks, [list_room]
-  int32_t* chosen;         // [choices][max_span], unordered
-  ChoiceState* states;     // [choices]
-  int32_t* blocks;         // [choices][max_span]
+  uint32_t* ranks;        // a choice's [rank_room]: of bounds, or of scores
+  uint32_t* group_ranks;  // their maxima, [rank_room / kGroupBlocks]
+  ColumnFacts* columns;   // [column_room]
+  int32_t* candidates;    // [list_room], block numbers
+  uint32_t* scores;       // their ranks, [list_room]
+  int32_t* chosen;        // [choices][max_span], unordered
+  ChoiceState* states;    // [choices]
+  int32_t* blocks;        // [choices][max_span]
   int32_t max_span;
   RetrievalCounters* counters;
 };
@@ -71,7 +71,7 @@ struct RetrievalShape {
   int32_t choices = 0;
   int64_t columns = 0;  // of the longest chunk
   int32_t rank_room = 0, list_room = 0;
-  bool matrix_units = false;     // bf16, aligned, of a head_dim that the fast kernels know
+  bool matrix_units = false;  // bf16, aligned, of a head_dim that the fast kernels know
   bool by_codes = false, by_summary = false, by_keys = false, two_stage = false;
   bool few_columns = false, many_columns = false;
 };
@@ -106,19 +106,14 @@ struct Choice {
   int32_t index, kv_head;
 
   __device__ Choice(const RetrievalJob& of, int32_t at)
-      : job(of),
-        plan(of.plans[at / of.page.kv_heads]),
-        index(at),
-        kv_head(at % of.page.kv_heads) {}
+      : job(of), plan(of.plans[at / of.page.kv_heads]), index(at), kv_head(at % of.page.kv_heads) {}
 
   __device__ int32_t distant() const { return plan.request.last - plan.request.first; }
   __device__ int32_t groups() const { return (distant() + kGroupBlocks - 1) / kGroupBlocks; }
   __device__ int32_t span() const { return min(plan.request.span_blocks, distant()); }
   // Every distant block is chosen, or none.
   __device__ bool ReadsNothing() const { return span() == distant() || span() == 0; }
-  __device__ bool TwoStage() const {
-    return plan.request.rule == memory::RetrievalRule::kTwoStage;
-  }
+  __device__ bool TwoStage() const { return plan.request.rule == memory::RetrievalRule::kTwoStage; }
   __device__ bool ByKeys() const { return plan.request.rule == memory::RetrievalRule::kExact; }
   __device__ bool ByCodes() const {
     return TwoStage() && plan.chunk.summary == memory::SummaryKind::kCodes;
@@ -129,8 +124,7 @@ struct Choice {
     return job.ranks + plan.ranks_begin + int64_t{kv_head} * plan.rank_room;
   }
   __device__ uint32_t* group_ranks() const {
-    return job.group_ranks +
-           (plan.ranks_begin + int64_t{kv_head} * plan.rank_room) / kGroupBlocks;
+    return job.group_ranks + (plan.ranks_begin + int64_t{kv_head} * plan.rank_room) / kGroupBlocks;
   }
   __device__ ColumnFacts* columns() const {
     return job.columns + plan.columns_begin + int64_t{kv_head} * plan.column_room;

@@ -1,6 +1,6 @@
 #include "engine/backend/cuda/span_scan.h"
 
-#include "engine/backend/cuda/scan_ptx.cuh"
+#include "engine/backend/cuda/code_tiles.cuh"
 
 namespace eidetic::cuda {
 namespace {
@@ -17,14 +17,14 @@ __global__ void ColumnFactsKernel(const RetrievalJob job) {
   extern __shared__ float mean[];  // [head_dim]
   const Choice choice(job, blockIdx.y);
   FollowStage();
-  const int32_t first = blockIdx.x * kFactsColumns;
-  if (choice.ReadsNothing() || first >= choice.column_count()) return;
+  if (choice.ReadsNothing()) return;
   const int32_t at = blockIdx.x * kThreads + threadIdx.x, step = gridDim.x * kThreads;
-  if (blockIdx.x == 0) {
-    for (int32_t i = threadIdx.x; i < choice.groups(); i += kThreads) choice.group_ranks()[i] = 0;
+  for (int32_t i = at; i < choice.groups(); i += step) choice.group_ranks()[i] = 0;
+  if (choice.ByCodes() && choice.column_count() > kFewColumns) {
+    for (int32_t i = at; i < choice.distant(); i += step) choice.ranks()[i] = 0;
   }
-  if (!choice.ByCodes()) return;
-  for (int32_t i = at; i < choice.distant(); i += step) choice.ranks()[i] = 0;
+  const int32_t first = blockIdx.x * kFactsColumns;
+  if (!choice.ByCodes() || first >= choice.column_count()) return;
   MeanKey(job.page, choice.Keys<T>(0), mean);
   __syncthreads();
   const int32_t end = min(first + kFactsColumns, choice.column_count()), lane = threadIdx.x % 32;
@@ -48,89 +48,6 @@ __global__ void ColumnFactsKernel(const RetrievalJob job) {
   }
 }
 
-// The part of a block's codes that one warp multiplies at once: 16 tokens. It is loaded long
-// before it is used.
-template <int kSteps>
-struct CodePiece {
-  uint4 words[kSteps / 4];
-  Bf16Number scales[2];  // of rows g and g + 8
-  float rho;
-
-  __device__ void Load(const CodeLayout& layout, const std::byte* codes, int32_t group) {
-    const int32_t lane = threadIdx.x % 32;
-    const auto* pieces = reinterpret_cast<const uint4*>(codes) + group * 8 * kSteps + lane;
-#pragma unroll
-    for (int i = 0; i < kSteps / 4; ++i) words[i] = pieces[32 * i];
-    const auto* of_tokens =
-        reinterpret_cast<const Bf16Number*>(codes + layout.scales()) + group * 16 + lane / 4;
-    scales[0] = of_tokens[0];
-    scales[1] = of_tokens[8];
-    rho = *reinterpret_cast<const float*>(codes + layout.rho());
-  }
-  __device__ uint32_t Word(int step) const {
-    const uint4& quad = words[step / 4];
-    return step % 4 == 0 ? quad.x : step % 4 == 1 ? quad.y : step % 4 == 2 ? quad.z : quad.w;
-  }
-};
-
-// kTiles times 8 columns of queries, as the matrix unit's second operand; lane 4 g + t holds
-// column g and the facts of columns 2 t and 2 t + 1 of each tile. Columns past the end are zero
-// and score -inf.
-template <int kSteps, int kTiles>
-struct QueryTiles {
-  uint2 q[kTiles][kSteps];
-  float mean_dot[kTiles][2], norm[kTiles][2], offset[kTiles][2];
-  float floor = -INFINITY;
-
-  __device__ QueryTiles(const Choice& choice, int32_t first) {
-    const int32_t lane = threadIdx.x % 32, count = choice.column_count();
-#pragma unroll
-    for (int i = 0; i < kTiles; ++i) {
-      const int32_t column = first + 8 * i + lane / 4;
-      const Bf16Number* from = choice.Query<Bf16Number>(min(column, count - 1)) + lane % 4 * 4;
-#pragma unroll
-      for (int step = 0; step < kSteps; ++step) {
-        q[i][step] = column < count ? *reinterpret_cast<const uint2*>(from + 16 * step)
-                                    : make_uint2(0, 0);
-      }
-#pragma unroll
-      for (int j = 0; j < 2; ++j) {
-        const int32_t of = first + 8 * i + lane % 4 * 2 + j;
-        const ColumnFacts facts =
-            of < count ? choice.columns()[of] : ColumnFacts{-INFINITY, 0, 0, -INFINITY};
-        mean_dot[i][j] = facts.mean_dot;
-        norm[i][j] = facts.norm;
-        offset[i][j] = facts.offset;
-        floor = fmaxf(floor, facts.floor);
-      }
-    }
-  }
-
-  // The largest bound of this lane's rows and columns.
-  __device__ float Bound(const CodePiece<kSteps>& piece) const {
-    float sums[kTiles][4] = {};
-#pragma unroll
-    for (int step = 0; step < kSteps; ++step) {
-      const uint32_t word = piece.Word(step);
-      const uint32_t codes[4] = {CodesOf(word, 0), CodesOf(word, 1), CodesOf(word, 2),
-                                 CodesOf(word, 3)};
-#pragma unroll
-      for (int i = 0; i < kTiles; ++i) MultiplyAdd(sums[i], codes, q[i][step].x, q[i][step].y);
-    }
-    float best = floor;
-#pragma unroll
-    for (int i = 0; i < kTiles; ++i) {
-#pragma unroll
-      for (int j = 0; j < 4; ++j) {
-        const float slack = fmaf(norm[i][j % 2], piece.rho, -offset[i][j % 2]);
-        best = fmaxf(best, fmaf(ToFloat(piece.scales[j / 2]), sums[i][j] + slack,
-                                mean_dot[i][j % 2]));
-      }
-    }
-    return piece.rho < INFINITY ? best : INFINITY;
-  }
-};
-
 // Blocks of one CTA as one warp walks them, 16 tokens a step.
 struct Walk {
   int32_t block, group = 0;
@@ -153,15 +70,20 @@ struct ScanShape {
   static constexpr int32_t kPieceBytes = kMany ? 1024 : 4096;  // under way
 };
 
-// A warp's blocks: begin + offset, and every stride-th from there.
+struct ScanArgs {
+  RetrievalJob job;
+  int32_t sharing;  // warps that share out a group's blocks, where columns are few
+};
+
+// A warp's blocks of a group: `offset`, and every stride-th from there.
 template <int kSteps, int kTiles>
 __device__ void ScanBlocks(const Choice& choice, const QueryTiles<kSteps, kTiles>& tiles,
-                           int32_t offset, int32_t stride) {
+                           int32_t of_group, int32_t offset, int32_t stride) {
   constexpr int kDepth = ScanShape<kTiles>::kPieceBytes / (128 * kSteps) > 1
                              ? ScanShape<kTiles>::kPieceBytes / (128 * kSteps)
                              : 2;
   const CodeLayout& layout = choice.job.codes;
-  const int32_t begin = blockIdx.x * kGroupBlocks, lane = threadIdx.x % 32;
+  const int32_t begin = of_group * kGroupBlocks, lane = threadIdx.x % 32;
   const int32_t end = min(kGroupBlocks, choice.distant() - begin);
   const int32_t groups = layout.block_size / 16, first = choice.plan.request.first + begin;
   // The blocks lie in up to five tiles; lane i keeps the i-th one's address.
@@ -200,28 +122,33 @@ __device__ void ScanBlocks(const Choice& choice, const QueryTiles<kSteps, kTiles
       walk.Advance(groups, stride);
     }
   }
-  if (lane == 0) atomicMax(choice.group_ranks() + blockIdx.x, group_best);
+  if (lane == 0) atomicMax(choice.group_ranks() + of_group, group_best);
 }
 
-// CTA (x, y, z): blocks [64 x, 64 x + 64) of choice y. Warps share out the columns (with z, where
-// there are many), and what warps are left share out the blocks.
+// Grid y: choices. Few columns: a CTA takes 8 / sharing groups of 64 blocks, a warp as many
+// blocks of one as it can, to keep its loads coming, as long as there are warps for all
+// multiprocessors. Many columns: a CTA takes one group; warps share out the columns (with z), and
+// what warps are left share out the blocks.
 template <int kSteps, int kTiles>
 __global__ void __launch_bounds__(32 * ScanShape<kTiles>::kWarps, ScanShape<kTiles>::kMany ? 3 : 2)
-    ScanCodesKernel(const RetrievalJob job) {
+    ScanCodesKernel(const ScanArgs args) {
   using Shape = ScanShape<kTiles>;
-  const Choice choice(job, blockIdx.y);
+  const Choice choice(args.job, blockIdx.y);
   FollowStage();
   const int32_t columns = choice.column_count(), warp = threadIdx.x / 32;
   if (choice.ReadsNothing() || !choice.ByCodes()) return;
   if ((columns > kFewColumns) != Shape::kMany) return;
-  if (blockIdx.x * kGroupBlocks >= choice.distant()) return;
-  const int32_t across = columns > 2 * Shape::kTileColumns && Shape::kMany ? 4
-                         : columns > Shape::kTileColumns                   ? 2
-                                                                           : 1;
+  const int32_t across = columns > 2 * Shape::kTileColumns ? 4
+                         : columns > Shape::kTileColumns   ? 2
+                                                           : 1;
+  const int32_t sharing = Shape::kMany ? Shape::kWarps / across : args.sharing;
   const int32_t first = (blockIdx.z * across + warp % across) * Shape::kTileColumns;
-  if (first >= columns) return;
+  const int32_t of_group =
+      Shape::kMany ? blockIdx.x : blockIdx.x * (Shape::kWarps / sharing) + warp / sharing;
+  if (first >= columns || of_group >= choice.groups()) return;
   const QueryTiles<kSteps, kTiles> tiles(choice, first);
-  ScanBlocks(choice, tiles, warp / across, Shape::kWarps / across);
+  const int32_t offset = Shape::kMany ? warp / across : warp % sharing;
+  ScanBlocks(choice, tiles, of_group, offset, sharing);
 }
 
 // The same bounds without matrix units: a warp a block, a lane a token. Any head_dim.
@@ -314,14 +241,20 @@ void LaunchScanCodes(const RetrievalJob& job, const RetrievalShape& shape, Conte
   constexpr int kManyTiles = 4;
   const int32_t groups = shape.rank_room / kGroupBlocks;
   if (shape.few_columns) {
-    context->queue->Launch(ScanCodesKernel<kSteps, 1>, dim3(groups, shape.choices),
-                           dim3(32 * ScanShape<1>::kWarps), 0, job, Overlap::kPrologue);
+    // 16 warps are resident on a multiprocessor; three rounds of them even out its end.
+    const int64_t wanted = int64_t{context->processors} * 16 * 3;
+    int32_t sharing = ScanShape<1>::kWarps;
+    while (sharing > 1 && int64_t{groups} * shape.choices * sharing / 2 >= wanted) sharing /= 2;
+    const int64_t ctas = CeilDiv(groups, ScanShape<1>::kWarps / sharing);
+    context->queue->Launch(ScanCodesKernel<kSteps, 1>, dim3(ctas, shape.choices),
+                           dim3(32 * ScanShape<1>::kWarps), 0, ScanArgs{job, sharing},
+                           Overlap::kPrologue);
   }
   if (shape.many_columns) {
     using Shape = ScanShape<kManyTiles>;
     const int64_t turns = CeilDiv(shape.columns, Shape::kWarps * Shape::kTileColumns);
     context->queue->Launch(ScanCodesKernel<kSteps, kManyTiles>, dim3(groups, shape.choices, turns),
-                           dim3(32 * Shape::kWarps), 0, job, Overlap::kPrologue);
+                           dim3(32 * Shape::kWarps), 0, ScanArgs{job, 1}, Overlap::kPrologue);
   }
 }
 
@@ -331,9 +264,8 @@ void ScanDistantBlocks(const RetrievalJob& job, const RetrievalShape& shape, Con
   WithActivation(context->precision, [&](auto* type) {
     using T = std::remove_pointer_t<decltype(type)>;
     LaunchQueue* queue = context->queue;
-    queue->Launch(ColumnFactsKernel<T>,
-                  dim3(CeilDiv(shape.columns, kFactsColumns), shape.choices), dim3(kThreads),
-                  job.page.head_dim * sizeof(float), job, Overlap::kPrologue);
+    queue->Launch(ColumnFactsKernel<T>, dim3(CeilDiv(shape.columns, kFactsColumns), shape.choices),
+                  dim3(kThreads), job.page.head_dim * sizeof(float), job, Overlap::kPrologue);
     const dim3 grid(shape.rank_room / kGroupBlocks, shape.choices);
     if (shape.by_codes && !shape.matrix_units) {
       queue->Launch(ScanCodesPlainKernel<T>, grid, dim3(kThreads), 0, job, Overlap::kPrologue);

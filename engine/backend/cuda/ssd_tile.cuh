@@ -41,7 +41,8 @@ struct SsdTile {
 };
 
 // Of one head over one chunk. With s_i the sum of -exp(a_log) dt'_k over tokens k <= i:
-struct DecayTable {
+// Aligned: pairs of floats are stored at once, and tables of several heads lie in a row.
+struct alignas(16) DecayTable {
   float sum[kChunk];         // s_i * log2(e)
   float dt[kChunk];          // dt'_i; 0 beyond the sequence's end
   float from_begin[kChunk];  // exp(s_i)
