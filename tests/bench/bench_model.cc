@@ -43,21 +43,34 @@ BenchSession BenchModel::NewSession(const memory::SpanSettings& settings) {
   return session;
 }
 
+bool BenchModel::Prefill(std::span<BenchSession> sessions) {
+  std::vector<StepChunk> chunks;
+  std::vector<memory::Position> ends;
+  for (BenchSession& session : sessions) {
+    const memory::Chunk chunk =
+        session.log.ChunkAt(session.memory->published(), options_.query_chunk_tokens);
+    ends.push_back(chunk.end);
+    if (chunk.empty()) continue;
+    StepChunk& step = chunks.emplace_back();
+    step.tokens = session.log.Slice(chunk.begin, chunk.end);
+    step.begin = chunk.begin;
+    step.kind = chunk.kind;
+    step.memory = session.memory.get();
+    step.settings = session.settings;
+  }
+  if (chunks.empty()) return false;
+  model_->Submit(std::move(chunks));
+  CHECK_EQ(model_->Await().status, absl::OkStatus());
+  for (size_t i = 0; i < sessions.size(); ++i) {
+    if (ends[i] > sessions[i].memory->published()) sessions[i].memory->Publish(ends[i]);
+  }
+  return true;
+}
+
 void BenchModel::Append(BenchSession* session, std::span<const memory::TokenId> tokens) {
   session->log.Append(tokens);
   CHECK_EQ(session->memory->Reserve(session->log.size() + 1), absl::OkStatus());
-  while (session->memory->published() < session->log.size()) {
-    const memory::Chunk chunk =
-        session->log.ChunkAt(session->memory->published(), options_.query_chunk_tokens);
-    StepChunk step;
-    step.tokens = session->log.Slice(chunk.begin, chunk.end);
-    step.begin = chunk.begin;
-    step.kind = chunk.kind;
-    step.memory = session->memory.get();
-    step.settings = session->settings;
-    model_->Submit({step});
-    CHECK_EQ(model_->Await().status, absl::OkStatus());
-    session->memory->Publish(chunk.end);
+  while (Prefill({session, 1})) {
   }
 }
 

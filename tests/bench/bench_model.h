@@ -42,6 +42,9 @@ class BenchModel {
   BenchSession NewSession(const memory::SpanSettings& settings);
   // Computes `tokens` as the session's continuation.
   void Append(BenchSession* session, std::span<const memory::TokenId> tokens);
+  // One step: the next query chunk of every session whose log is ahead of what is computed.
+  // Whether there was one.
+  bool Prefill(std::span<BenchSession> sessions);
   // Gives an empty session `tokens` tokens of past: real keys from `shift` on, in every layer;
   // its states stay as they are. From then on retrieval asks real queries.
   void Fill(BenchSession* session, const RealKeys& keys, int64_t tokens, int64_t shift);

@@ -41,6 +41,8 @@ def cuda_shared_library(name, deps, visibility):
         linkshared = 1,
         linkopts = [
             "-L" + LIBRARIES,
+            # The toolkit's usual place, wherever this is run.
+            "-Wl,-rpath,/usr/local/cuda/lib64",
             "-lcudart",
             "-lcublas",
             # Its own copies of what the server has too: each side keeps to itself.
