@@ -20,6 +20,7 @@ absl::StatusOr<std::unique_ptr<Engine>> CreateWith(
                        .tokenizer = *std::move(tokenizer),
                        .arena = backend->arena(),
                        .indexer = backend->indexer(),
+                       .host_arena = backend->host_arena(),
                        .options = options});
 }
 

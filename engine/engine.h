@@ -80,7 +80,9 @@ struct GenerateSpec {
 // Numbers that metrics are made from. Counters rise from the engine's start.
 struct EngineStats {
   int64_t running = 0, queued = 0, sessions = 0;
-  int64_t pages_used = 0, pages_total = 0, tiles_used = 0, tiles_total = 0;
+  int64_t pages_used = 0, pages_total = 0;
+  int64_t host_pages_used = 0, host_pages_total = 0;  // in pinned host memory
+  int64_t tiles_used = 0, tiles_total = 0;
   int64_t slots_used = 0, slots_total = 0;
   absl::Time heartbeat;  // the loop's last turn
 };

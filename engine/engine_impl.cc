@@ -35,7 +35,7 @@ EngineImpl::EngineImpl(EngineParts parts)
                .now = parts_.now,
                .limits = parts_.options.limits},
       pool_(parts_.arena, parts_.indexer, parts_.model->Geometry(context_.limits.block_tokens),
-            context_.limits.memory),
+            context_.limits.memory, parts_.host_arena),
       mailbox_(std::make_shared<Mailbox>()),
       sessions_(&pool_,
                 {.block_tokens = context_.limits.block_tokens,
@@ -48,6 +48,7 @@ EngineImpl::EngineImpl(EngineParts parts)
       generations_(&context_, &sessions_, &loop_, EndTokens(*parts_.model, chat_format_),
                    [mailbox = mailbox_] { mailbox->Wake(); }),
       last_sweep_(context_.now()) {
+  pool_.set_make_room([this](int64_t pages) { return sessions_.MakeRoom(pages); });
   OnTurn();
   thread_ = std::thread([this] { loop_.Run(); });
 }
@@ -200,12 +201,15 @@ void EngineImpl::OnTurn() {
     sessions_.Expire();
     generations_.Expire();
   }
+  const memory::PageStore* const host = pool_.host_pages();
   absl::MutexLock lock(&stats_mutex_);
   stats_ = {.running = loop_.running(),
             .queued = loop_.queued(),
             .sessions = static_cast<int64_t>(sessions_.size()),
             .pages_used = pool_.pages().used_count(),
             .pages_total = pool_.pages().capacity(),
+            .host_pages_used = host == nullptr ? 0 : host->used_count(),
+            .host_pages_total = host == nullptr ? 0 : host->capacity(),
             .tiles_used = pool_.tiles().used_count(),
             .tiles_total = pool_.tiles().capacity(),
             .slots_used = pool_.slots().used_count(),

@@ -21,6 +21,7 @@ struct EngineParts {
   std::unique_ptr<Tokenizer> tokenizer;
   memory::Arena* arena = nullptr;
   memory::BlockIndexer* indexer = nullptr;
+  memory::Arena* host_arena = nullptr;  // as Backend::host_arena
   Engine::Options options;
   std::function<absl::Time()> now = absl::Now;  // called on the loop's thread
 };

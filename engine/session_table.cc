@@ -2,9 +2,18 @@
 
 #include <glog/logging.h>
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
+#include "engine/layers/span_plan.h"
 
 namespace eidetic {
+namespace {
+
+// One part in so many of the device's pages is made free at once.
+constexpr int64_t kRoomShare = 64;
+
+}  // namespace
 
 absl::StatusOr<std::shared_ptr<Session>> SessionTable::Find(const SessionName& name) const {
   const auto found = sessions_.find(name);
@@ -42,6 +51,25 @@ absl::Status SessionTable::CheckNew(const SessionName& name) const {
                      " are taken; delete some, or raise the server's limit of sessions"));
   }
   return absl::OkStatus();
+}
+
+bool SessionTable::MakeRoom(int64_t pages) {
+  // More than is wanted now: the next shortage is close.
+  const int64_t wanted = std::max<int64_t>(pages, pool_->pages().capacity() / kRoomShare);
+  std::vector<Session*> sessions;
+  for (const auto& [name, session] : sessions_) sessions.push_back(session.get());
+  std::stable_sort(sessions.begin(), sessions.end(), [](const Session* a, const Session* b) {
+    return a->update_time < b->update_time;
+  });
+  int64_t moved = 0;
+  for (const Session* session : sessions) {
+    if (moved >= wanted) break;
+    const SpanPlan plan = PlanSpan(session->settings, rules_.block_tokens, /*retrieves=*/true,
+                                   session->computed(), memory::TokenKind::kGenerated);
+    if (plan.first >= plan.last) continue;
+    moved += session->memory->MoveToHost(plan.first, plan.last, wanted - moved);
+  }
+  return moved > 0;
 }
 
 SessionInfo SessionTable::Insert(const Creation& creation, std::shared_ptr<Session> session) {
@@ -131,7 +159,8 @@ std::shared_ptr<Session> SessionTable::Assemble(
 absl::StatusOr<std::shared_ptr<Session>> SessionTable::MakeEmpty(
     const memory::SpanSettings& settings) const {
   if (absl::Status status = CheckSettings(settings); !status.ok()) return status;
-  auto memory = memory::SessionMemory::Create(pool_, IndexFor(settings, pool_->geometry().bounding));
+  auto memory =
+      memory::SessionMemory::Create(pool_, IndexFor(settings, pool_->geometry().bounding));
   if (!memory.ok()) return memory.status();
   return Assemble(settings, *std::move(memory));
 }

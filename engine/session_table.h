@@ -60,6 +60,10 @@ class SessionTable {
   absl::StatusOr<std::shared_ptr<Session>> Branch(const Session& parent,
                                                   const memory::SpanSettings& settings) const;
 
+  // Moves distant blocks of sessions to the host, those of the session that was used longest
+  // ago first, until about `pages` pages are free on the device. Whether any was moved.
+  bool MakeRoom(int64_t pages);
+
   SessionInfo InfoOf(const Session& session) const;
   // Forgets creations and generations that nobody may ask for any more.
   void Expire();

@@ -35,6 +35,7 @@ class PageStore {
   void AddReference(PageId page) { allocator_.AddReference(page); }
   void Release(PageId page) { allocator_.Release(page); }
 
+  int32_t references(PageId page) const { return allocator_.references(page); }
   void* Address(PageId page) const;
   size_t page_bytes() const { return page_bytes_; }
   int32_t capacity() const { return allocator_.capacity(); }

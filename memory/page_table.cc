@@ -15,8 +15,9 @@ constexpr int64_t kMinimumCapacity = 64;
 
 PageTable::PageTable(PageTable&& other)
     : arena_(other.arena_),
-      store_(other.store_),
-      ids_(std::exchange(other.ids_, {})),
+      device_(other.device_),
+      host_(other.host_),
+      pages_(std::exchange(other.pages_, {})),
       addresses_(std::exchange(other.addresses_, nullptr)),
       capacity_(std::exchange(other.capacity_, 0)) {}
 
@@ -31,7 +32,7 @@ absl::Status PageTable::Reserve(int64_t count) {
   absl::StatusOr<void*> fresh = arena_->Allocate(grown * sizeof(void*));
   if (!fresh.ok()) return fresh.status();
   if (addresses_ != nullptr) {
-    arena_->Copy(*fresh, addresses_, ids_.size() * sizeof(void*));
+    if (!pages_.empty()) arena_->Copy(*fresh, addresses_, pages_.size() * sizeof(void*));
     arena_->Free(addresses_, capacity_ * sizeof(void*));
   }
   addresses_ = static_cast<void**>(*fresh);
@@ -39,20 +40,71 @@ absl::Status PageTable::Reserve(int64_t count) {
   return absl::OkStatus();
 }
 
-void PageTable::Add(std::span<const PageId> pages) {
-  if (pages.empty()) return;
-  CHECK_LE(count() + static_cast<int64_t>(pages.size()), capacity_);
+void PageTable::SendAddresses(int64_t first, int64_t last) {
+  if (first >= last) return;
   std::vector<void*> addresses;
-  for (PageId page : pages) addresses.push_back(store_->Address(page));
-  arena_->CopyFromHost(addresses_ + count(), addresses.data(), addresses.size() * sizeof(void*));
-  ids_.insert(ids_.end(), pages.begin(), pages.end());
+  for (int64_t i = first; i < last; ++i) {
+    addresses.push_back(StoreOf(pages_[i].tier).Address(pages_[i].id));
+  }
+  arena_->CopyFromHost(addresses_ + first, addresses.data(), addresses.size() * sizeof(void*));
+}
+
+void PageTable::Add(std::span<const PageId> pages) {
+  CHECK_LE(count() + static_cast<int64_t>(pages.size()), capacity_);
+  const int64_t first = count();
+  for (PageId page : pages) pages_.push_back({Tier::kDevice, page});
+  SendAddresses(first, count());
+}
+
+absl::Status PageTable::Share(const PageTable& from, int64_t shared, int64_t count) {
+  CHECK_EQ(this->count(), 0);
+  CHECK_LE(count, from.count());
+  if (absl::Status status = Reserve(count); !status.ok()) return status;
+  for (int64_t i = 0; i < count; ++i) {
+    Page page = from.pages_[i];
+    if (i < shared) {
+      StoreOf(page.tier).AddReference(page.id);
+    } else {
+      CHECK(page.tier == Tier::kDevice) << "a block that is still written is on the host";
+      absl::StatusOr<PageId> copy = device_->Clone(page.id);
+      if (!copy.ok()) return copy.status();
+      page.id = *copy;
+    }
+    pages_.push_back(page);
+  }
+  SendAddresses(0, count);
+  return absl::OkStatus();
 }
 
 void PageTable::Truncate(int64_t count) {
   while (this->count() > count) {
-    store_->Release(ids_.back());
-    ids_.pop_back();
+    StoreOf(pages_.back().tier).Release(pages_.back().id);
+    pages_.pop_back();
   }
+}
+
+int64_t PageTable::MoveToHost(int64_t first, int64_t last) {
+  CHECK(host_ != nullptr);
+  CHECK_LE(last, count());
+  std::vector<int64_t> movable;
+  for (int64_t i = first; i < last; ++i) {
+    const bool alone = pages_[i].tier == Tier::kDevice && device_->references(pages_[i].id) == 1;
+    if (alone) movable.push_back(i);
+  }
+  if (movable.size() > static_cast<size_t>(host_->free_count())) {
+    movable.resize(host_->free_count());
+  }
+  const absl::StatusOr<std::vector<PageId>> taken =
+      host_->Allocate(static_cast<int32_t>(movable.size()));
+  if (!taken.ok() || movable.empty()) return 0;
+  for (size_t m = 0; m < movable.size(); ++m) {
+    Page& page = pages_[movable[m]];
+    arena_->Copy(host_->Address((*taken)[m]), device_->Address(page.id), device_->page_bytes());
+    device_->Release(page.id);
+    page = {Tier::kHost, (*taken)[m]};
+  }
+  SendAddresses(movable.front(), movable.back() + 1);
+  return static_cast<int64_t>(movable.size());
 }
 
 }  // namespace eidetic::memory

@@ -1,8 +1,10 @@
 // One layer's pages of one session, as ids and as the addresses that kernels read.
 //
-// What: ids on the host; addresses in an array of the arena's memory, which grows by doubling.
+// What: which page of which tier each block has, on the host; addresses in an array of the
+//   arena's memory, which grows by doubling. A page is an address: kernels read a page in
+//   pinned host memory in place, over the bus.
 // Thread safety: none. Ownership: holds one reference to each page; Truncate(0) or the
-//   destructor gives them back. Borrows store and arena.
+//   destructor gives them back. Borrows stores and arena.
 // Preconditions: CHECKed.
 #ifndef EIDETIC_MEMORY_PAGE_TABLE_H_
 #define EIDETIC_MEMORY_PAGE_TABLE_H_
@@ -16,9 +18,16 @@
 
 namespace eidetic::memory {
 
+enum class Tier : uint8_t {
+  kDevice,  // the memory of the backend
+  kHost,    // pinned memory of the host, which the device reads over the bus
+};
+
 class PageTable {
  public:
-  PageTable(Arena* arena, PageStore* store) : arena_(arena), store_(store) {}
+  // `host`: null where there is one tier alone.
+  PageTable(Arena* arena, PageStore* device, PageStore* host)
+      : arena_(arena), device_(device), host_(host) {}
   ~PageTable();
   PageTable(const PageTable&) = delete;
   PageTable& operator=(const PageTable&) = delete;
@@ -26,20 +35,34 @@ class PageTable {
 
   // Makes room for `count` addresses. RESOURCE_EXHAUSTED leaves the table as it was.
   absl::Status Reserve(int64_t count);
-  // Takes over one reference to each of `pages`. Precondition: room was reserved.
+  // Takes over one reference to each of `pages`, of the device. Precondition: room was reserved.
   void Add(std::span<const PageId> pages);
+  // The first `shared` pages of `from` are added here too, the next up to `count` copied.
+  absl::Status Share(const PageTable& from, int64_t shared, int64_t count);
   // Gives back all but the first `count` pages.
   void Truncate(int64_t count);
+  // Moves pages [first, last) that are on the device and nobody shares to the host, as far as
+  // it has room, in the order of the arena's operations. How many it moved.
+  int64_t MoveToHost(int64_t first, int64_t last);
 
-  int64_t count() const { return static_cast<int64_t>(ids_.size()); }
-  const std::vector<PageId>& ids() const { return ids_; }
+  int64_t count() const { return static_cast<int64_t>(pages_.size()); }
+  Tier tier(int64_t index) const { return pages_[index].tier; }
   // [count()], in the arena's memory; valid until the next Reserve or destruction.
   void* const* addresses() const { return addresses_; }
 
  private:
+  struct Page {
+    Tier tier;
+    PageId id;
+  };
+  PageStore& StoreOf(Tier tier) const { return tier == Tier::kDevice ? *device_ : *host_; }
+  // Sends the addresses of pages [first, last) to the arena's memory.
+  void SendAddresses(int64_t first, int64_t last);
+
   Arena* arena_;
-  PageStore* store_;
-  std::vector<PageId> ids_;
+  PageStore* device_;
+  PageStore* host_;
+  std::vector<Page> pages_;
   void** addresses_ = nullptr;
   int64_t capacity_ = 0;
 };

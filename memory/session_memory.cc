@@ -25,7 +25,7 @@ size_t TileBytes(const MemoryGeometry& geometry) {
 }  // namespace
 
 MemoryPool::MemoryPool(Arena* arena, BlockIndexer* indexer, const MemoryGeometry& geometry,
-                       const MemoryLimits& limits)
+                       const MemoryLimits& limits, Arena* host_arena)
     : arena_(arena),
       indexer_(indexer),
       geometry_(geometry),
@@ -35,28 +35,17 @@ MemoryPool::MemoryPool(Arena* arena, BlockIndexer* indexer, const MemoryGeometry
   CHECK(geometry.layout.block_size > 0 && geometry.layout.block_size <= 256 &&
         geometry.layout.block_size % 16 == 0)
       << "block size " << geometry.layout.block_size;
-}
-
-absl::Status SessionMemory::Share(PageStore& store, const PageTable& from, int64_t complete,
-                                  int64_t count, PageTable& to) {
-  if (absl::Status status = to.Reserve(count); !status.ok()) return status;
-  const int64_t shared = std::min(complete, count);
-  const auto pages = std::span(from.ids()).first(count);
-  for (PageId page : pages.first(shared)) store.AddReference(page);
-  to.Add(pages.first(shared));
-  for (PageId page : pages.subspan(shared)) {
-    absl::StatusOr<PageId> copy = store.Clone(page);
-    if (!copy.ok()) return copy.status();
-    to.Add({&*copy, 1});
+  if (host_arena != nullptr && limits.max_host_pages > 0) {
+    host_pages_ = std::make_unique<PageStore>(host_arena, geometry.layout.page_bytes(),
+                                              limits.max_host_pages);
   }
-  return absl::OkStatus();
 }
 
 absl::Status SessionMemory::Extend(PageStore& store, int64_t count,
                                    std::vector<PageTable>& tables) {
   const int64_t layers = static_cast<int64_t>(tables.size());
   if (layers == 0) return absl::OkStatus();
-  const int64_t more = count - static_cast<int64_t>(tables.front().ids().size());
+  const int64_t more = count - tables.front().count();
   // Compared by division: the product of hostile sizes could overflow.
   if (more > store.free_count() / layers) {
     return absl::ResourceExhaustedError(absl::StrCat(
@@ -77,8 +66,8 @@ absl::Status SessionMemory::Extend(PageStore& store, int64_t count,
 SessionMemory::SessionMemory(MemoryPool* pool, SummaryKind summary)
     : pool_(pool), summary_(summary) {
   for (int32_t layer = 0; layer < pool->geometry().attention_layers; ++layer) {
-    pages_.emplace_back(pool->arena(), &pool->pages());
-    tiles_.emplace_back(pool->arena(), &pool->tiles());
+    pages_.emplace_back(pool->arena(), &pool->pages(), pool->host_pages());
+    tiles_.emplace_back(pool->arena(), &pool->tiles(), nullptr);
   }
 }
 
@@ -114,11 +103,10 @@ absl::StatusOr<std::unique_ptr<SessionMemory>> SessionMemory::Fork(SummaryKind s
   child.blocks_ = BlocksFor(published_);
   const int64_t complete = published_ / pool_->geometry().layout.block_size;
   for (size_t layer = 0; layer < pages_.size(); ++layer) {
-    absl::Status status =
-        Share(pool_->pages(), pages_[layer], complete, child.blocks_, child.pages_[layer]);
+    absl::Status status = child.pages_[layer].Share(pages_[layer], complete, child.blocks_);
     if (status.ok() && summary == summary_) {
-      status = Share(pool_->tiles(), tiles_[layer], complete / kTileBlocks, TilesFor(child.blocks_),
-                     child.tiles_[layer]);
+      status =
+          child.tiles_[layer].Share(tiles_[layer], complete / kTileBlocks, TilesFor(child.blocks_));
     }
     if (!status.ok()) return status;
   }
@@ -134,7 +122,14 @@ absl::StatusOr<std::unique_ptr<SessionMemory>> SessionMemory::Fork(SummaryKind s
 absl::Status SessionMemory::Reserve(Position end) {
   const int64_t blocks = BlocksFor(end);
   if (blocks <= blocks_) return absl::OkStatus();
-  if (absl::Status status = Extend(pool_->pages(), blocks, pages_); !status.ok()) return status;
+  absl::Status pages = Extend(pool_->pages(), blocks, pages_);
+  if (absl::IsResourceExhausted(pages)) {
+    const int64_t more = (blocks - blocks_) * static_cast<int64_t>(pages_.size());
+    if (pool_->TryMakeRoom(more - pool_->pages().free_count())) {
+      pages = Extend(pool_->pages(), blocks, pages_);
+    }
+  }
+  if (!pages.ok()) return pages;
   if (absl::Status status = Extend(pool_->tiles(), TilesFor(blocks), tiles_); !status.ok()) {
     for (PageTable& table : pages_) table.Truncate(blocks_);
     return status;
@@ -148,6 +143,18 @@ void SessionMemory::Trim(Position end) {
   blocks_ = std::min(blocks_, BlocksFor(end));
   for (PageTable& table : pages_) table.Truncate(blocks_);
   for (PageTable& table : tiles_) table.Truncate(TilesFor(blocks_));
+}
+
+int64_t SessionMemory::MoveToHost(BlockIndex first, BlockIndex last, int64_t wanted) {
+  // Few at a time: the layers' first blocks go before any layer's later ones.
+  constexpr BlockIndex kStep = 64;
+  CHECK_LE(int64_t{last} * pool_->geometry().layout.block_size, published_);
+  int64_t moved = 0;
+  for (; first < last && moved < wanted; first += kStep) {
+    const BlockIndex end = std::min(last, first + kStep);
+    for (PageTable& table : pages_) moved += table.MoveToHost(first, end);
+  }
+  return moved;
 }
 
 void SessionMemory::BuildIndex() {

@@ -11,7 +11,9 @@
 #ifndef EIDETIC_MEMORY_SESSION_MEMORY_H_
 #define EIDETIC_MEMORY_SESSION_MEMORY_H_
 
+#include <functional>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -35,6 +37,7 @@ struct MemoryGeometry {
 
 struct MemoryLimits {
   int32_t max_pages = 1 << 16;  // KV pages, all attention layers together
+  int32_t max_host_pages = 0;   // more of them in pinned host memory, for distant blocks
   int32_t max_state_slots = 512;
 };
 
@@ -43,23 +46,35 @@ class MemoryPool {
  public:
   // Tiles are sized for the largest summary and there are enough of
   // them to index every page, with one partial tile per layer and state slot.
+  // `host_arena`: memory that the device reads in place; null where there is none.
   MemoryPool(Arena* arena, BlockIndexer* indexer, const MemoryGeometry& geometry,
-             const MemoryLimits& limits);
+             const MemoryLimits& limits, Arena* host_arena = nullptr);
 
   const MemoryGeometry& geometry() const { return geometry_; }
   Arena* arena() { return arena_; }
   BlockIndexer* indexer() { return indexer_; }
   PageStore& pages() { return pages_; }
+  PageStore* host_pages() { return host_pages_.get(); }  // null: there is one tier alone
   PageStore& tiles() { return tiles_; }
   StateStore& slots() { return slots_; }
+
+  // Called when `pages` more pages are wanted on the device than are free: moves others to the
+  // host. Whether it moved any.
+  using MakeRoom = std::function<bool(int64_t pages)>;
+  void set_make_room(MakeRoom make_room) { make_room_ = std::move(make_room); }
+  bool TryMakeRoom(int64_t pages) {
+    return host_pages_ != nullptr && make_room_ && make_room_(pages);
+  }
 
  private:
   Arena* arena_;
   BlockIndexer* indexer_;
   MemoryGeometry geometry_;
   PageStore pages_;
+  std::unique_ptr<PageStore> host_pages_;
   PageStore tiles_;
   StateStore slots_;
+  MakeRoom make_room_;
 };
 
 class SessionMemory {
@@ -82,6 +97,10 @@ class SessionMemory {
   // Gives back pages and tiles that lie wholly at or beyond `end`, which is at
   // least published().
   void Trim(Position end);
+
+  // Moves pages of complete blocks [first, last) to the host, in every layer, the first ones
+  // first, until `wanted` are moved or no more can be. How many were.
+  int64_t MoveToHost(BlockIndex first, BlockIndex last, int64_t wanted);
 
   // Takes the second state slot for a run of steps (RESOURCE_EXHAUSTED when
   // there is none), and gives it back.
@@ -113,10 +132,6 @@ class SessionMemory {
   int64_t TilesFor(int64_t blocks) const;
   // Adds zeroed pages until every table holds `count`; all or nothing.
   static absl::Status Extend(PageStore& store, int64_t count, std::vector<PageTable>& tables);
-  // Fills the empty table `to` with `count` pages of `from`: the first `complete` are
-  // shared, the rest cloned.
-  static absl::Status Share(PageStore& store, const PageTable& from, int64_t complete,
-                            int64_t count, PageTable& to);
   // Summaries of every complete published block, into tiles that are there.
   void BuildIndex();
 

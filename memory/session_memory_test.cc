@@ -25,10 +25,11 @@ class SessionMemoryTest : public testing::Test {
     EXPECT_EQ(pool_->pages().used_count(), 0);
     EXPECT_EQ(pool_->tiles().used_count(), 0);
     EXPECT_EQ(pool_->slots().used_count(), 0);
+    if (pool_->host_pages() != nullptr) EXPECT_EQ(pool_->host_pages()->used_count(), 0);
   }
 
   void NewPool(const MemoryLimits& limits) {
-    pool_ = std::make_unique<MemoryPool>(&arena_, &indexer_, kGeometry, limits);
+    pool_ = std::make_unique<MemoryPool>(&arena_, &indexer_, kGeometry, limits, &host_arena_);
   }
   std::unique_ptr<SessionMemory> Create(SummaryKind summary = SummaryKind::kBounds) {
     return *SessionMemory::Create(pool_.get(), summary);
@@ -62,6 +63,7 @@ class SessionMemoryTest : public testing::Test {
   char State(const SessionMemory& session) { return *static_cast<const char*>(session.state()); }
 
   HostArena arena_;
+  HostArena host_arena_{size_t{64} << 20};
   HostIndexer indexer_;
   std::unique_ptr<MemoryPool> pool_;
 };
@@ -292,6 +294,55 @@ TEST_F(SessionMemoryTest, MisuseIsLoud) {
   ASSERT_TRUE(session->BeginWork().ok());
   EXPECT_DEATH(session->Publish(33), "end <= reserved");
   EXPECT_DEATH((void)session->BeginWork(), "work runs already");
+}
+
+TEST_F(SessionMemoryTest, PagesMoveToTheHostWithWhatTheyHold) {
+  NewPool({.max_pages = 200, .max_host_pages = 7});
+  auto session = Create();
+  Advance(*session, 16 * 10 + 3);
+  // Three blocks of two layers fit; a fourth is one page short.
+  EXPECT_EQ(session->MoveToHost(1, 10, 100), 7);
+  EXPECT_EQ(pool_->host_pages()->used_count(), 7);
+  EXPECT_EQ(pool_->pages().used_count(), 2 * 11 - 7);
+  EXPECT_EQ(session->MoveToHost(1, 10, 100), 0) << "the host is full";
+  for (int32_t layer = 0; layer < 2; ++layer) {
+    for (Position p = 0; p < 16 * 10 + 3; ++p) {
+      ASSERT_EQ(Token(*session, layer, p), float(p + 1000 * layer)) << layer << ", " << p;
+    }
+  }
+  Advance(*session, 16 * 12);  // it goes on
+  EXPECT_EQ(Token(*session, 1, 16 * 11), float(1000 + 16 * 11));
+}
+
+TEST_F(SessionMemoryTest, AForkSharesPagesOfBothTiersAndSharedPagesStay) {
+  NewPool({.max_pages = 200, .max_host_pages = 50});
+  auto parent = Create();
+  Advance(*parent, 16 * 6 + 5);
+  EXPECT_EQ(parent->MoveToHost(0, 2, 100), 4);
+  auto child = *parent->Fork(SummaryKind::kBounds);
+  EXPECT_EQ(child->pages(0)[1], parent->pages(0)[1]);
+  EXPECT_EQ(parent->MoveToHost(0, 6, 100), 0) << "what two sessions hold stays where it is";
+  EXPECT_EQ(pool_->host_pages()->used_count(), 4);
+  parent.reset();
+  EXPECT_EQ(pool_->host_pages()->used_count(), 4);
+  for (Position p = 0; p < 16 * 6 + 5; ++p) ASSERT_EQ(Token(*child, 1, p), float(p + 1000));
+  EXPECT_EQ(child->MoveToHost(0, 6, 100), 8);
+}
+
+TEST_F(SessionMemoryTest, AShortageOfPagesMovesOthersAndGoesOn) {
+  NewPool({.max_pages = 20, .max_host_pages = 50});
+  auto session = Create();
+  int calls = 0;
+  pool_->set_make_room([&](int64_t pages) {
+    ++calls;
+    return session->MoveToHost(0, static_cast<BlockIndex>(session->published() / 16), pages) > 0;
+  });
+  for (Position end = 64; end <= 16 * 25; end += 64) Advance(*session, end);
+  EXPECT_GT(calls, 0);
+  for (Position p = 0; p < session->published(); ++p) ASSERT_EQ(Token(*session, 0, p), float(p));
+  // Without room on either side the refusal is as ever, and changes nothing.
+  EXPECT_EQ(session->Reserve(16 * 80).code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(session->reserved(), session->published());
 }
 
 }  // namespace

@@ -41,6 +41,9 @@ ABSL_FLAG(int32_t, query_chunk_tokens, eidetic::EngineLimits().query_chunk_token
           "C: appended tokens that share one choice of span, at most");
 ABSL_FLAG(int32_t, max_pages, eidetic::EngineLimits().memory.max_pages,
           "pages of keys and values, over all sessions and attention layers");
+ABSL_FLAG(int32_t, max_host_pages, eidetic::EngineLimits().memory.max_host_pages,
+          "on a GPU: further pages in pinned host memory; when the device's are used up, blocks "
+          "that sessions reach through retrieval alone move there and are read in place");
 ABSL_FLAG(int32_t, max_state_slots, eidetic::EngineLimits().memory.max_state_slots,
           "recurrent states; a session needs one, and another while it works");
 ABSL_FLAG(int32_t, max_batch_sequences, eidetic::EngineLimits().plan.max_batch_sequences,
@@ -110,6 +113,7 @@ absl::Status TakeLimits(EngineLimits* to) {
       Take(FLAGS_block_tokens, 16, 256, &to->block_tokens),
       Take(FLAGS_query_chunk_tokens, 1, 1 << 20, &to->query_chunk_tokens),
       Take(FLAGS_max_pages, 1, kMany, &to->memory.max_pages),
+      Take(FLAGS_max_host_pages, 0, kMany, &to->memory.max_host_pages),
       Take(FLAGS_max_state_slots, 2, kMany, &to->memory.max_state_slots),
       Take(FLAGS_max_batch_sequences, 1, 1 << 16, &to->plan.max_batch_sequences),
       Take(FLAGS_max_batch_tokens, 1, 1 << 20, &to->plan.max_batch_tokens),

@@ -35,6 +35,8 @@ class Backend {
 
   virtual std::string name() const = 0;  // "cpu (avx3, 2 threads)"
   virtual memory::Arena* arena() = 0;
+  // Pinned host memory that operations read in place; null where there is none.
+  virtual memory::Arena* host_arena() { return nullptr; }
   virtual memory::BlockIndexer* indexer() = 0;
   virtual size_t activation_bytes() const = 0;
   virtual int32_t kv_element_bytes() const = 0;  // of a number in a page

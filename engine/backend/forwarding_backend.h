@@ -19,6 +19,7 @@ class ForwardingBackend : public Backend {
 
   std::string name() const override { return backend_->name(); }
   memory::Arena* arena() override { return backend_->arena(); }
+  memory::Arena* host_arena() override { return backend_->host_arena(); }
   memory::BlockIndexer* indexer() override { return backend_->indexer(); }
   size_t activation_bytes() const override { return backend_->activation_bytes(); }
   int32_t kv_element_bytes() const override { return backend_->kv_element_bytes(); }

@@ -149,6 +149,17 @@ TEST_F(DeviceTest, BatchInvariantModeIsBitwise) {
   }
 }
 
+TEST_F(DeviceTest, PagesInPinnedHostMemoryGiveTheSameTokens) {
+  ModelRunner gpu(kDemo, {.device = "cuda", .max_host_pages = 1 << 12});
+  TestSession resident = gpu.NewSession({}), moved = gpu.NewSession({});
+  for (TestSession* session : {&resident, &moved}) {
+    for (int prompt = 20; prompt < kPrompts; ++prompt) session->log.Append(Prompt(prompt));
+    gpu.Drain(session);
+  }
+  EXPECT_GT(moved.memory->MoveToHost(1, 200, 1 << 12), 0);
+  EXPECT_EQ(gpu.Greedy(&moved, 64), gpu.Greedy(&resident, 64));
+}
+
 TEST_F(DeviceTest, AWrongDeviceNumberIsRefused) {
   const absl::Status status = LoadCudaBackend({.device = 99}).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << status;

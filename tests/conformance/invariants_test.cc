@@ -208,5 +208,18 @@ TEST_F(Invariants, DeletedSessionsGiveEverythingBackZeroed) {
   }
 }
 
+TEST_F(Invariants, TokensDoNotDependOnTheTierOfPages) {
+  ModelRunner tiered(model_, {.query_chunk_tokens = 128, .max_host_pages = 1000});
+  TestSession one = runner_.NewSession(SmallWindow());
+  TestSession two = tiered.NewSession(SmallWindow());
+  const std::vector<TokenId> tokens = SomeTokens(900, 3);
+  for (TestSession* session : {&one, &two}) session->log.Append(tokens);
+  runner_.Drain(&one);
+  tiered.Drain(&two);
+  EXPECT_GT(two.memory->MoveToHost(1, 20, 1000), 0);
+  EXPECT_EQ(tiered.Greedy(&two, 20), runner_.Greedy(&one, 20));
+  EXPECT_EQ(two.logits, one.logits);
+}
+
 }  // namespace
 }  // namespace eidetic

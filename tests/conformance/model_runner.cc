@@ -30,7 +30,10 @@ ModelRunner::ModelRunner(const std::filesystem::path& folder, const Options& opt
   model_ = *std::move(model);
   pool_ = std::make_unique<memory::MemoryPool>(
       backend_.arena(), backend_.indexer(), model_->Geometry(options.block_tokens),
-      memory::MemoryLimits{.max_pages = options.max_pages, .max_state_slots = 64});
+      memory::MemoryLimits{.max_pages = options.max_pages,
+                           .max_host_pages = options.max_host_pages,
+                           .max_state_slots = 64},
+      backend_.host_arena() == nullptr ? &host_arena_ : backend_.host_arena());
 }
 
 namespace {

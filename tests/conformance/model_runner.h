@@ -15,6 +15,7 @@
 
 #include "engine/backend/backend.h"
 #include "engine/layers/hybrid_model.h"
+#include "memory/host_arena.h"
 #include "memory/session_memory.h"
 #include "memory/span_settings.h"
 #include "memory/token_log.h"
@@ -40,6 +41,8 @@ class ModelRunner {
     int32_t block_tokens = 32;
     int32_t query_chunk_tokens = 512;
     int32_t max_pages = 1 << 14;
+    // Pages in a second tier: the device's pinned memory, on the CPU just other memory.
+    int32_t max_host_pages = 0;
   };
   explicit ModelRunner(const std::filesystem::path& folder) : ModelRunner(folder, Options()) {}
   ModelRunner(const std::filesystem::path& folder, const Options& options);
@@ -68,6 +71,7 @@ class ModelRunner {
   std::unique_ptr<Backend> computing_;
   RecordingBackend backend_;
   std::unique_ptr<HybridModel> model_;
+  memory::HostArena host_arena_{size_t{1} << 30};
   std::unique_ptr<memory::MemoryPool> pool_;
 };
 

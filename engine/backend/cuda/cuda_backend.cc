@@ -17,6 +17,7 @@
 #include "engine/backend/cuda/embed.h"
 #include "engine/backend/cuda/entry_point.h"
 #include "engine/backend/cuda/mat_mul.h"
+#include "engine/backend/cuda/pinned_arena.h"
 #include "engine/backend/cuda/retrieve_span.h"
 #include "engine/backend/cuda/rms_norm.h"
 #include "engine/backend/cuda/rope_table.h"
@@ -96,6 +97,7 @@ class CudaBackend final : public Backend, private memory::BlockIndexer {
         scratch_(std::make_unique<Scratch>(queue_.get())),
         rope_(std::make_unique<RopeTable>(queue_.get())),
         arena_(options.device, memory_bytes, queue_.get(), &mutex_),
+        pinned_(&arena_),
         context_{.queue = queue_.get(),
                  .scratch = scratch_.get(),
                  .cublas = cublas,
@@ -132,6 +134,7 @@ class CudaBackend final : public Backend, private memory::BlockIndexer {
 
   std::string name() const override { return name_; }
   memory::Arena* arena() override { return &arena_; }
+  memory::Arena* host_arena() override { return &pinned_; }
   memory::BlockIndexer* indexer() override { return this; }
   size_t activation_bytes() const override {
     return context_.precision == Precision::kFloat32 ? sizeof(float) : sizeof(uint16_t);
@@ -219,6 +222,7 @@ class CudaBackend final : public Backend, private memory::BlockIndexer {
   std::unique_ptr<Scratch> scratch_;
   std::unique_ptr<RopeTable> rope_;
   DeviceArena arena_;
+  PinnedArena pinned_;
   Context context_;
   void* workspace_ = nullptr;
 };

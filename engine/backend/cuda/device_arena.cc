@@ -54,13 +54,21 @@ void DeviceArena::Zero(void* address, size_t bytes) {
 
 void DeviceArena::Copy(void* to, const void* from, size_t bytes) {
   absl::MutexLock lock(mutex_);
-  cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, InOrder());
+  // Either side may be pinned memory of the host.
+  cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, InOrder());
 }
 
 void DeviceArena::CopyFromHost(void* to, const void* from, size_t bytes) {
   absl::MutexLock lock(mutex_);
   // From pageable memory the driver has staged the bytes when the call returns.
   cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, InOrder());
+}
+
+void DeviceArena::MakeCurrent() const { cudaSetDevice(device_); }
+
+void DeviceArena::Drain() {
+  absl::MutexLock lock(mutex_);
+  cudaStreamSynchronize(InOrder());
 }
 
 size_t DeviceArena::bytes_in_use() const {

@@ -29,6 +29,8 @@ class DeviceArena final : public memory::Arena {
   void CopyFromHost(void* to, const void* from, size_t bytes) override;
 
   size_t bytes_in_use() const;
+  void MakeCurrent() const;  // the device, on the calling thread
+  void Drain();              // waits until all that was started has finished
 
  private:
   // Makes the device current and puts what was recorded before into the stream.
