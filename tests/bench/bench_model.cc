@@ -29,7 +29,9 @@ BenchModel::BenchModel(const Options& options, Backend* backend)
   pool_ = std::make_unique<memory::MemoryPool>(
       backend->arena(), backend->indexer(), model_->Geometry(options.block_tokens),
       memory::MemoryLimits{.max_pages = options.max_pages,
-                           .max_state_slots = options.max_state_slots});
+                           .max_host_pages = options.max_host_pages,
+                           .max_state_slots = options.max_state_slots},
+      backend->host_arena());
 }
 
 BenchSession BenchModel::NewSession(const memory::SpanSettings& settings) {

@@ -33,6 +33,7 @@ ABSL_FLAG(std::vector<std::string>, batches, {"1"}, "sequences of a step");
 ABSL_FLAG(std::vector<std::string>, policies, std::vector<std::string>({"se_attn", "full"}),
           "se_attn, full, window");
 ABSL_FLAG(int32_t, key_tokens, 131072, "tokens that the demo model reads");
+ABSL_FLAG(std::string, distant, "device", "where distant blocks' pages are: device or host");
 ABSL_FLAG(int32_t, steps, 48, "steps timed at each point");
 ABSL_FLAG(int32_t, first_candidates, 96, "two-stage: blocks re-ranked before the first proof");
 ABSL_FLAG(int32_t, candidate_budget, 1024, "two-stage: blocks re-ranked at most");
@@ -94,6 +95,18 @@ StepBytes CountBytes(const BenchModel& model, const memory::SpanSettings& settin
   return bytes;
 }
 
+// Of one session that is at rest: pages on the device, index, one state slot.
+double DeviceBytes(const BenchModel& model, const BenchSession& session, int64_t host_pages) {
+  const memory::MemoryGeometry& geometry = model.geometry();
+  const memory::SummaryKind summary = session.memory->summary();
+  const double index =
+      summary == memory::SummaryKind::kNone
+          ? 0
+          : static_cast<double>(session.memory->tile_count()) * geometry.layout.tile_bytes(summary);
+  const int64_t pages = session.memory->page_count() - host_pages;
+  return static_cast<double>(pages) * geometry.layout.page_bytes() + index + geometry.state_bytes;
+}
+
 void BenchPoint(BenchModel* model, const RealKeys& keys, const std::string& policy, int64_t batch,
                 int64_t history, const Roofs& roofs) {
   const memory::SpanSettings settings = SettingsFor(policy);
@@ -104,6 +117,14 @@ void BenchPoint(BenchModel* model, const RealKeys& keys, const std::string& poli
     CHECK_EQ(sessions.back().memory->Reserve(history + absl::GetFlag(FLAGS_steps) + 64),
              absl::OkStatus());
   }
+  const bool on_host = absl::GetFlag(FLAGS_distant) == "host";
+  int64_t host_pages = 0;
+  for (BenchSession& session : sessions) {
+    const SpanPlan plan = PlanSpan(settings, model->geometry().layout.block_size, true, history,
+                                   memory::TokenKind::kGenerated);
+    if (on_host) host_pages += session.memory->MoveToHost(plan.first, plan.last, INT64_MAX);
+  }
+  const double device_bytes = DeviceBytes(*model, sessions.front(), host_pages / batch);
   std::vector<double> seconds;
   RetrievalStats stats;
   for (int i = -kWarmUpSteps; i < absl::GetFlag(FLAGS_steps); ++i) {
@@ -121,12 +142,14 @@ void BenchPoint(BenchModel* model, const RealKeys& keys, const std::string& poli
   std::printf(
       "bench name=decode model=%s policy=%s batch=%lld history_tokens=%lld step_ms=%.4f "
       "p99_ms=%.4f tokens_per_second=%.1f must_move_gb=%.4f index_gb=%.4f roof_ratio=%.3f "
-      "candidate_blocks_per_choice=%.1f share_proven=%.4f\n",
+      "candidate_blocks_per_choice=%.1f share_proven=%.4f distant=%s session_device_mb=%.1f "
+      "session_host_mb=%.1f\n",
       absl::GetFlag(FLAGS_model).c_str(), policy.c_str(), static_cast<long long>(batch),
       static_cast<long long>(history), step * 1e3, Quantile(seconds, 0.99) * 1e3, batch / step,
       bytes.must() / 1e9, bytes.index / 1e9,
       roofs.copy_bytes_per_second > 0 ? bytes.must() / roofs.copy_bytes_per_second / step : 0.0,
-      stats.candidates_read / choices, stats.proven / choices);
+      stats.candidates_read / choices, stats.proven / choices, on_host ? "host" : "device",
+      device_bytes / 1e6, host_pages / batch * model->geometry().layout.page_bytes() / 1e6);
   std::fflush(stdout);
 }
 
@@ -155,6 +178,9 @@ void Run() {
   const std::string path = absl::GetFlag(FLAGS_model);
   BenchModel model({.model = path,
                     .max_pages = static_cast<int32_t>(most * (longest / 32 + 64) * 8),
+                    .max_host_pages = absl::GetFlag(FLAGS_distant) == "host"
+                                          ? static_cast<int32_t>(most * (longest / 32 + 64) * 8)
+                                          : 0,
                     .max_state_slots = static_cast<int32_t>(2 * most + 2)},
                    backend);
   for (const int64_t history : histories) {

@@ -127,13 +127,13 @@ __device__ float MeasureToken(const DevicePage& page, const T* key, const float*
 }
 
 template <typename T>
-__device__ uint32_t PackStep(const DevicePage& page, const T* keys, const float* mean,
-                             const float* scales, int32_t group, int32_t lane, int32_t step) {
+__device__ uint32_t PackWord(const DevicePage& page, const T* keys, const float* mean,
+                             const float* scales, const CodeWord& at) {
   uint32_t word = 0;
 #pragma unroll
   for (int32_t i = 0; i < 8; ++i) {
-    const int32_t token = group * 16 + lane / 4 + i / 4 * 8;
-    const int32_t d = step * 16 + lane % 4 * 4 + i % 4;
+    const int32_t token = at.group * 16 + at.lane / 4 + i / 4 * 8;
+    const int32_t d = at.step * 16 + at.lane % 4 * 4 + i % 4;
     if (d >= page.head_dim) continue;
     const float x = ToFloat(keys[int64_t{token} * page.head_dim + d]) - mean[d];
     const auto code = static_cast<uint32_t>(CodeOf(x / scales[token]) + 8);
@@ -142,32 +142,9 @@ __device__ uint32_t PackStep(const DevicePage& page, const T* keys, const float*
   return word;
 }
 
-// A thread a lane's words of one pair of steps, or of an odd last one.
-template <typename T>
-__device__ void PackPlanes(const HeadBlock<T>& head, std::byte* to, const float* mean,
-                           const float* scales) {
-  const DevicePage& page = head.args.page;
-  const CodeLayout& codes = head.args.codes;
-  const T* keys = head.Keys(head.block);
-  const int32_t of = head.block % memory::kTileBlocks, width = codes.lower_words();
-  uint32_t *upper = codes.Upper(to, of), *lower = codes.Lower(to, of);
-  for (int32_t i = threadIdx.x; i < page.block_size * 2 * width; i += kThreads) {
-    const int32_t place = i / width, pair = i % width;
-    const int32_t group = place / 32, lane = place % 32;
-    const uint32_t even = PackStep(page, keys, mean, scales, group, lane, 2 * pair);
-    if (pair == codes.pairs) {
-      lower[i] = even;
-      continue;
-    }
-    const uint32_t odd = PackStep(page, keys, mean, scales, group, lane, 2 * pair + 1);
-    upper[i / width * codes.upper_words() + pair] = CodeWord::Upper(even, odd);
-    lower[i] = CodeWord::Lower(even, odd);
-  }
-}
-
 // 1. The mean key of block 0, which every code leans on.
 // 2. A warp a token: its scale, and how far its codes are off.
-// 3. Codes, split into two planes.
+// 3. A thread a word: eight codes.
 // shared: mean [head_dim], scales [block_size].
 template <typename T>
 __device__ void WriteCodes(const HeadBlock<T>& head, float* mean, float* scales) {
@@ -175,8 +152,7 @@ __device__ void WriteCodes(const HeadBlock<T>& head, float* mean, float* scales)
   const DevicePage& page = head.args.page;
   const CodeLayout& codes = head.args.codes;
   const T* keys = head.Keys(head.block);
-  std::byte* to = codes.Head(head.Tile(), head.kv_head);
-  const int32_t of = head.block % memory::kTileBlocks;
+  std::byte* to = codes.Block(head.Tile(), head.kv_head, head.block);
   if (threadIdx.x == 0) rho = 0;
   MeanKey(page, head.Keys(0), mean);
   __syncthreads();
@@ -185,12 +161,16 @@ __device__ void WriteCodes(const HeadBlock<T>& head, float* mean, float* scales)
     const float error = MeasureToken(page, keys + int64_t{t} * page.head_dim, mean, &scale);
     if (threadIdx.x % 32 != 0) continue;
     scales[t] = ToFloat(scale);
-    codes.Scales(to, of)[CodeLayout::ScaleIndex(t)] = scale;
+    reinterpret_cast<Bf16Number*>(to + codes.scales())[t] = scale;
     atomicMax(&rho, __float_as_uint(error));
   }
   __syncthreads();
-  if (threadIdx.x == 0) *codes.Rho(to, of) = __uint_as_float(rho);
-  PackPlanes(head, to, mean, scales);
+  if (threadIdx.x == 0) *reinterpret_cast<uint32_t*>(to + codes.rho()) = rho;
+  const int32_t words = page.block_size / 16 * codes.steps * 32;
+  for (int32_t i = threadIdx.x; i < words; i += kThreads) {
+    const CodeWord at{i / (32 * codes.steps), i / 32 % codes.steps, i % 32};
+    reinterpret_cast<uint32_t*>(to)[at.Index(codes.steps)] = PackWord(page, keys, mean, scales, at);
+  }
 }
 
 // A CTA summarises one block of one KV head (blockIdx.y). CTA x of chunk z takes block

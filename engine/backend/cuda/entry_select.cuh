@@ -15,98 +15,62 @@
 
 namespace eidetic::cuda {
 
-inline constexpr int32_t kSelectThreads = 512;
-
-// Groups that are looked into together: as many as a pass needs to keep its loads coming.
-struct GroupBatch {
-  static constexpr int32_t kGroups = 1024;
-  uint32_t count;
-  int32_t groups[kGroups];
-};
+// Passes over a few thousand entries are bound by their barriers, and by loads one after the
+// other: as many threads as a CTA may have.
+inline constexpr int32_t kSelectThreads = 1024;
 
 // Sources of entries. ForEach calls visit(entry) for all of them, shared out over the CTA.
 
-// The blocks whose entries by `ranks` are from `low` on; groups without one are passed over.
-struct RankEntries {
+// The blocks whose entries are in [low, below); groups without one are passed over.
+struct BoundEntries {
   const Choice& choice;
-  const uint32_t* ranks;
-  const uint32_t* group_ranks;
-  uint64_t low;
-  GroupBatch* batch;  // shared
+  uint64_t low, below;
 
   template <typename Visit>
   __device__ void ForEach(Visit visit) const {
-    const int32_t groups = choice.groups();
-    for (int32_t base = 0; base < groups; base += GroupBatch::kGroups) {
-      if (threadIdx.x == 0) batch->count = 0;
-      __syncthreads();
-      const int32_t end = min(base + GroupBatch::kGroups, groups);
-      for (int32_t i = base + threadIdx.x; i < end; i += kSelectThreads) {
-        if (group_ranks[i] >= RankIn(low)) batch->groups[atomicAdd(&batch->count, 1)] = i;
-      }
-      __syncthreads();
-      VisitBatch(visit);
-      __syncthreads();
-    }
-  }
-
- private:
-  // A thread's loads are under way together.
-  template <typename Visit>
-  __device__ void VisitBatch(Visit visit) const {
-    constexpr int32_t kLoads = 8;
-    const int32_t count = static_cast<int32_t>(batch->count) * kGroupBlocks;
-    for (int32_t base = threadIdx.x; base < count; base += kLoads * kSelectThreads) {
-      uint32_t found[kLoads];
-      int32_t at[kLoads];
+    constexpr int32_t kWarps = kSelectThreads / 32;
+    const int32_t groups = choice.groups(), count = choice.distant(), lane = threadIdx.x % 32;
+    const uint32_t* ranks = choice.ranks();
+    // A warp takes up to 32 neighbouring groups, fewer where there are too few for all warps.
+    const int32_t taken = min(32, (groups + kWarps - 1) / kWarps);
+    for (int32_t base = threadIdx.x / 32 * taken; base < groups; base += kWarps * taken) {
+      const bool mine = lane < taken && base + lane < groups;
+      const uint32_t best = mine ? choice.group_ranks()[base + lane] : 0;
+      uint32_t wanted = __ballot_sync(~0u, mine && best >= RankIn(low));
+      for (; wanted != 0; wanted &= wanted - 1) {
+        const int32_t begin = (base + __ffs(wanted) - 1) * kGroupBlocks;
 #pragma unroll
-      for (int32_t k = 0; k < kLoads; ++k) {
-        const int32_t i = base + k * kSelectThreads;
-        at[k] = -1;
-        if (i >= count) continue;
-        const int32_t group = batch->groups[i / kGroupBlocks];
-        const int32_t block = choice.GroupBegin(group) + i % kGroupBlocks;
-        if (block < choice.GroupEnd(group)) at[k] = block, found[k] = ranks[block];
-      }
-#pragma unroll
-      for (int32_t k = 0; k < kLoads; ++k) {
-        if (at[k] < 0) continue;
-        const uint64_t entry = EntryOf(found[k], choice.plan.request.first + at[k]);
-        if (entry >= low) visit(entry);
+        for (int32_t i = begin + lane; i < begin + kGroupBlocks; i += 32) {
+          if (i >= count) continue;
+          const uint64_t entry = EntryOf(ranks[i], choice.plan.request.first + i);
+          if (entry >= low && entry < below) visit(entry);
+        }
       }
     }
   }
 };
 
-// What is not on the first list, and whose bound's entry is from `low` on.
-struct RivalEntries {
+// The best rank of each group, with the group in the place of a block.
+struct GroupEntries {
   const Choice& choice;
-  uint64_t low, listed_from;
-  GroupBatch* batch;  // shared
 
   template <typename Visit>
   __device__ void ForEach(Visit visit) const {
-    const uint32_t* order = choice.order();
-    const int32_t first = choice.plan.request.first;
-    RankEntries{choice, choice.ranks(), choice.group_ranks(), low, batch}.ForEach(
-        [&](uint64_t entry) {
-          const int32_t block = BlockOf(entry);
-          if (EntryOf(order[block - first], block) < listed_from) visit(entry);
-        });
+    for (int32_t i = threadIdx.x; i < choice.groups(); i += kSelectThreads) {
+      visit(EntryOf(choice.group_ranks()[i], i));
+    }
   }
 };
 
-// Numbered ranks: the best of each group, or scores of candidates.
-struct ListEntries {
-  const uint32_t* ranks;
-  const int32_t* blocks;  // null: their places in the list
+// The first `count` candidates by their exact scores.
+struct ScoreEntries {
+  const Choice& choice;
   int32_t count;
 
   template <typename Visit>
   __device__ void ForEach(Visit visit) const {
-#pragma unroll 4
     for (int32_t i = threadIdx.x; i < count; i += kSelectThreads) {
-      visit(EntryOf(ranks[i], blocks == nullptr ? i : blocks[i]));
+      visit(EntryOf(choice.scores()[i], choice.candidates()[i]));
     }
   }
 };
@@ -118,7 +82,6 @@ struct Gathered {
   const uint64_t* list;
   uint32_t count;
   bool fits;
-  uint32_t lowest, highest;  // ranks
 
   template <typename Visit>
   __device__ void ForEach(Visit visit) const {
@@ -130,27 +93,35 @@ struct Gathered {
 // Selection by one CTA. Every thread calls every member, in the same order.
 class Selector {
  public:
-  static constexpr int32_t kBins = 2 * kSelectThreads;
   struct Shared {
-    uint32_t bins[kBins];
-    uint32_t warp_sums[kSelectThreads / 32];
-    uint32_t bin, above, inside;  // the border's bin
-    uint32_t lowest, highest;     // ranks
-    uint32_t next;                // place in a list
+    uint32_t counts[3];
+    uint32_t lowest, highest;  // ranks
+    uint32_t next;             // place in a list
   };
 
   __device__ Selector(Shared* shared, uint64_t* list, int32_t room)
-      : shared_(*shared), list_(list), room_(static_cast<uint32_t>(room)) {
-    for (int32_t i = threadIdx.x; i < kBins; i += kSelectThreads) shared_.bins[i] = 0;
-  }
+      : shared_(*shared), list_(list), room_(static_cast<uint32_t>(room)) {}
 
   template <typename Source>
   __device__ Gathered<Source> Gather(const Source& source) {
     Reset();
-    uint32_t lowest = ~0u, highest = 0;
     source.ForEach([&](uint64_t entry) {
       const uint32_t at = Append();
       if (at < room_) list_[at] = entry;
+    });
+    __syncthreads();
+    return {source, list_, shared_.next, shared_.next <= room_};
+  }
+
+  // The entry from which on there are exactly `wanted` (from 1 to all of them).
+  // 1. The ranks' range. From `low` on there are `wanted` or more, from `high` on fewer.
+  // 2. Halve it until a border fits. Entries differ, so one does at the latest when one is left;
+  //    mostly one does after as many steps as the range has gaps like that at the border.
+  template <typename Entries>
+  __device__ uint64_t Border(const Entries& entries, uint32_t wanted) {
+    Reset();
+    uint32_t lowest = ~0u, highest = 0;
+    entries.ForEach([&](uint64_t entry) {
       lowest = min(lowest, RankIn(entry));
       highest = max(highest, RankIn(entry));
     });
@@ -161,36 +132,20 @@ class Selector {
       KeepHighest(highest);
     }
     __syncthreads();
-    return {source, list_, shared_.next, shared_.next <= room_, shared_.lowest, shared_.highest};
-  }
-
-  // The entry from which on there are exactly `wanted` (from 1 to all of them).
-  // 1. The ranks' range in bins of a power of two, counted.
-  // 2. The bin that the border is in; when its beginning is no border, its own bins. Entries
-  //    differ, so at the latest a bin of one number is one.
-  template <typename Source>
-  __device__ uint64_t Border(const Gathered<Source>& entries, uint32_t wanted) {
-    uint64_t low = uint64_t{entries.lowest} << 32;
-    uint64_t last = uint64_t{entries.highest} << 32 | ~0u;  // inclusive
-    while (true) {
-      const int32_t bits = 64 - __clzll(static_cast<long long>(last - low));
-      const int32_t shift = max(bits - (31 - __clz(kBins)), 0);
-      entries.ForEach([&](uint64_t entry) {
-        if (entry >= low && entry <= last) atomicAdd(&shared_.bins[(entry - low) >> shift], 1);
-      });
-      __syncthreads();
-      FindBin(wanted);
-      low += uint64_t{shared_.bin} << shift;
-      if (shared_.above + shared_.inside == wanted || shift == 0) return low;
-      wanted -= shared_.above;
-      last = min(last, low + (uint64_t{1} << shift) - 1);
+    uint64_t low = uint64_t{shared_.lowest} << 32, high = (uint64_t{shared_.highest} + 1) << 32;
+    for (int turn = 0; high - low > 1; turn = (turn + 1) % 3) {
+      const uint64_t middle = low + (high - low) / 2;
+      const uint32_t count = CountFrom(entries, middle, turn);
+      if (count == wanted) return middle;
+      (count > wanted ? low : high) = middle;
     }
+    return low;
   }
 
   // Before a pass that appends or looks for extremes.
   __device__ void Reset() {
     __syncthreads();
-    if (threadIdx.x == 0) shared_.next = shared_.highest = 0, shared_.lowest = ~0u;
+    if (threadIdx.x == 0) shared_ = {{0, 0, 0}, ~0u, 0, 0};
     __syncthreads();
   }
   // The next place, of one atomic operation for all lanes that ask together.
@@ -206,30 +161,16 @@ class Selector {
   __device__ uint32_t highest() const { return shared_.highest; }
 
  private:
-  // The bin in which the count from the top reaches `wanted`. Clears the bins.
-  __device__ void FindBin(uint32_t wanted) {
-    const int32_t warp = threadIdx.x / 32, lane = threadIdx.x % 32;
-    const int32_t upper = kBins - 1 - 2 * threadIdx.x;
-    const uint32_t counts[2] = {shared_.bins[upper], shared_.bins[upper - 1]};
-    shared_.bins[upper] = shared_.bins[upper - 1] = 0;
-    uint32_t sum = counts[0] + counts[1];
-#pragma unroll
-    for (int32_t i = 1; i < 32; i *= 2) {
-      const uint32_t other = __shfl_up_sync(~0u, sum, i);
-      if (lane >= i) sum += other;
-    }
-    if (lane == 31) shared_.warp_sums[warp] = sum;
+  // Three counters in turns: one is counted, one may still be read, one is cleared.
+  template <typename Entries>
+  __device__ uint32_t CountFrom(const Entries& entries, uint64_t border, int turn) {
+    uint32_t count = 0;
+    entries.ForEach([&](uint64_t entry) { count += entry >= border ? 1 : 0; });
+    count = __reduce_add_sync(~0u, count);
+    if (threadIdx.x % 32 == 0) atomicAdd(&shared_.counts[turn], count);
+    if (threadIdx.x == 0) shared_.counts[(turn + 1) % 3] = 0;
     __syncthreads();
-    uint32_t above = sum - counts[0] - counts[1];
-    for (int32_t i = 0; i < warp; ++i) above += shared_.warp_sums[i];
-#pragma unroll
-    for (int32_t i = 0; i < 2; ++i) {
-      if (above < wanted && wanted <= above + counts[i]) {
-        shared_.bin = upper - i, shared_.above = above, shared_.inside = counts[i];
-      }
-      above += counts[i];
-    }
-    __syncthreads();
+    return shared_.counts[turn];
   }
 
   Shared& shared_;

@@ -22,17 +22,20 @@ struct RetrievalPlan {
   RetrievalRequest request;
   AttentionChunk chunk;
   // Where its parts of the job's arrays begin, and how large they are for one KV head.
-  int64_t ranks_begin = 0, groups_begin = 0, list_begin = 0;
-  int32_t rank_room = 0, group_room = 0, list_room = 0;
-  int32_t columns = 0;  // query heads of a KV head times rows
-  // Distant blocks of one scanning CTA; groups do not reach over its end.
-  int32_t run_blocks = 1;
-  // Two readings of the codes: the upper plane of all, then both of the best kCoarseBlocks.
-  bool coarse_first = false;
+  int64_t ranks_begin = 0, columns_begin = 0, list_begin = 0;
+  int32_t rank_room = 0, column_room = 0, list_room = 0;
+};
+
+// A query head of one row: what bounds by codes need beside the product.
+struct alignas(16) ColumnFacts {
+  float mean_dot;  // q . mean key
+  float norm;      // at least |q|
+  float offset;    // what 128 + code + 8 adds to the product
+  float floor;     // of every bound: -inf; inf when the column bounds nothing
 };
 
 struct ChoiceState {
-  uint64_t border;      // by estimate, entries from here on are on the first list
+  uint64_t border;      // bounds' entries from here on are on the first list
   uint32_t left_out;    // the best rank that the budget left unread; 0: none
   int32_t first_count;  // candidates on the first list
   int32_t count;        // on both
@@ -51,10 +54,9 @@ struct RetrievalJob {
   int32_t q_group;  // query heads a KV head
   DevicePage page;
   CodeLayout codes;
-  uint32_t* ranks;            // a choice's [rank_room]: of bounds, or of scores
-  uint32_t* estimates;        // by codes, [rank_room]: of estimates
-  uint32_t* group_ranks;      // maxima of ranks, [group_room]
-  uint32_t* group_estimates;  // maxima of estimates
+  uint32_t* ranks;        // a choice's [rank_room]: of bounds, or of scores
+  uint32_t* group_ranks;  // their maxima, [rank_room / kGroupBlocks]
+  ColumnFacts* columns;   // [column_room]
   int32_t* candidates;    // [list_room], block numbers
   uint32_t* scores;       // their ranks, [list_room]
   int32_t* chosen;        // [choices][max_span], unordered
@@ -70,20 +72,12 @@ struct RetrievalShape {
   int64_t columns = 0;  // of the longest chunk
   int32_t rank_room = 0, list_room = 0;
   bool matrix_units = false;  // bf16, aligned, of a head_dim that the fast kernels know
-  bool pairs_of_groups = false;  // blocks are whole pairs of 16 tokens
   bool by_codes = false, by_summary = false, by_keys = false, two_stage = false;
-  // By codes: up to four columns, up to kFewColumns, more or not by matrix units.
-  bool one_tile = false, two_tiles = false, many_columns = false;
-  // By codes, of few columns: read in full at once, or coarsely first.
-  bool full = false, coarse_first = false;
-  int32_t runs = 1;  // scanning CTAs of a choice with few columns
+  bool few_columns = false, many_columns = false;
 };
 
-// Up to so many columns are few: scanning is bound by memory.
+// A chunk of up to so many columns (rows times query heads) fills one tile of the matrix unit.
 inline constexpr int64_t kFewColumns = 8;
-// Blocks whose codes are read in full after a coarse reading, and how long a history makes that
-// worth while: reading them costs a second pass.
-inline constexpr int32_t kCoarseBlocks = 4096, kCoarseFrom = 4 * kCoarseBlocks;
 
 __device__ inline uint32_t RankOf(float score) {
   // NaN counts as -inf; -0 and 0 are equals.
@@ -115,21 +109,7 @@ struct Choice {
       : job(of), plan(of.plans[at / of.page.kv_heads]), index(at), kv_head(at % of.page.kv_heads) {}
 
   __device__ int32_t distant() const { return plan.request.last - plan.request.first; }
-  __device__ int32_t run_groups() const {
-    return (plan.run_blocks + kGroupBlocks - 1) / kGroupBlocks;
-  }
-  __device__ int32_t groups() const {
-    return (distant() + plan.run_blocks - 1) / plan.run_blocks * run_groups();
-  }
-  // A group's blocks, counted from the first distant one.
-  // Worked example: 150 blocks in runs of 100: groups 0, 64, 100 and 164, which is empty.
-  __device__ int32_t GroupBegin(int32_t group) const {
-    return group / run_groups() * plan.run_blocks + group % run_groups() * kGroupBlocks;
-  }
-  __device__ int32_t GroupEnd(int32_t group) const {
-    const int32_t run_end = (group / run_groups() + 1) * plan.run_blocks;
-    return min(min(GroupBegin(group) + kGroupBlocks, run_end), distant());
-  }
+  __device__ int32_t groups() const { return (distant() + kGroupBlocks - 1) / kGroupBlocks; }
   __device__ int32_t span() const { return min(plan.request.span_blocks, distant()); }
   // Every distant block is chosen, or none.
   __device__ bool ReadsNothing() const { return span() == distant() || span() == 0; }
@@ -143,21 +123,13 @@ struct Choice {
   __device__ uint32_t* ranks() const {
     return job.ranks + plan.ranks_begin + int64_t{kv_head} * plan.rank_room;
   }
-  __device__ uint32_t* estimates() const {
-    return job.estimates + plan.ranks_begin + int64_t{kv_head} * plan.rank_room;
-  }
   __device__ uint32_t* group_ranks() const {
-    return job.group_ranks + plan.groups_begin + int64_t{kv_head} * plan.group_room;
+    return job.group_ranks + (plan.ranks_begin + int64_t{kv_head} * plan.rank_room) / kGroupBlocks;
   }
-  __device__ uint32_t* group_estimates() const {
-    return job.group_estimates + plan.groups_begin + int64_t{kv_head} * plan.group_room;
+  __device__ ColumnFacts* columns() const {
+    return job.columns + plan.columns_begin + int64_t{kv_head} * plan.column_room;
   }
-  // What the first candidates are picked by.
-  __device__ const uint32_t* order() const { return ByCodes() ? estimates() : ranks(); }
-  __device__ const uint32_t* group_order() const {
-    return ByCodes() ? group_estimates() : group_ranks();
-  }
-  __device__ int32_t column_count() const { return plan.columns; }
+  __device__ int32_t column_count() const { return plan.column_room; }
   __device__ int32_t* candidates() const {
     return job.candidates + plan.list_begin + int64_t{kv_head} * plan.list_room;
   }
@@ -181,13 +153,15 @@ struct Choice {
   }
 };
 
-// Lists the kCoarseBlocks best blocks of choices that are read coarsely first.
-void PickCoarsely(const RetrievalJob& job, const RetrievalShape& shape, Context* context);
+// Lists the first candidates: with the two-stage rule the best max(first_candidates, k) by
+// bound, else the k best.
+void PickCandidates(const RetrievalJob& job, const RetrievalShape& shape, Context* context);
 
-// From ranks to spans: lists the first candidates (with the two-stage rule the best
-// max(first_candidates, k) by estimate, else the k best by score), scores them, settles what is
-// proven, lists and scores further candidates for the rest, settles that.
-void ChooseSpans(const RetrievalJob& job, const RetrievalShape& shape, Context* context);
+// After the first list's scores: settles what is proven, lists further candidates for the rest.
+void WidenCandidates(const RetrievalJob& job, const RetrievalShape& shape, Context* context);
+
+// Settles everything that is left.
+void SettleSpans(const RetrievalJob& job, const RetrievalShape& shape, Context* context);
 
 }  // namespace eidetic::cuda
 

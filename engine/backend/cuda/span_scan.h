@@ -12,13 +12,7 @@
 
 namespace eidetic::cuda {
 
-// How many CTAs should share a choice's blocks where columns are few.
-int32_t ScanRunsFor(const RetrievalShape& shape, const Context& context);
-
 void ScanDistantBlocks(const RetrievalJob& job, const RetrievalShape& shape, Context* context);
-
-// The estimates of listed blocks, into scores: where the first reading was coarse.
-void ScanListedBlocks(const RetrievalJob& job, const RetrievalShape& shape, Context* context);
 
 }  // namespace eidetic::cuda
 
