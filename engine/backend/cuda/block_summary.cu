@@ -1,7 +1,6 @@
-#include "engine/backend/cuda/block_summary.h"
-
 #include <algorithm>
 
+#include "engine/backend/cuda/block_summary.h"
 #include "engine/backend/cuda/key_codes.cuh"
 
 namespace eidetic::cuda {

@@ -1,7 +1,6 @@
-#include "engine/backend/cuda/exact_scores.h"
-
 #include <algorithm>
 
+#include "engine/backend/cuda/exact_scores.h"
 #include "engine/backend/cuda/scan_ptx.cuh"
 
 namespace eidetic::cuda {

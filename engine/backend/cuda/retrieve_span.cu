@@ -1,11 +1,10 @@
-#include "engine/backend/cuda/retrieve_span.h"
-
 #include <algorithm>
 #include <bit>
 #include <memory>
 #include <vector>
 
 #include "engine/backend/cuda/exact_scores.h"
+#include "engine/backend/cuda/retrieve_span.h"
 #include "engine/backend/cuda/span_choice.h"
 #include "engine/backend/cuda/span_scan.h"
 

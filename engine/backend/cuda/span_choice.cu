@@ -1,8 +1,7 @@
-#include "engine/backend/cuda/span_choice.h"
-
 #include <algorithm>
 
 #include "engine/backend/cuda/entry_select.cuh"
+#include "engine/backend/cuda/span_choice.h"
 
 namespace eidetic::cuda {
 namespace {

@@ -1,6 +1,5 @@
-#include "engine/backend/cuda/span_scan.h"
-
 #include "engine/backend/cuda/code_tiles.cuh"
+#include "engine/backend/cuda/span_scan.h"
 
 namespace eidetic::cuda {
 namespace {

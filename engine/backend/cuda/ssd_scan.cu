@@ -13,27 +13,58 @@
 namespace eidetic::cuda {
 namespace {
 
-// A block walks over one sequence's chunks in order; each of its warpgroups has one head, with H in
-// registers. For chunk i a warpgroup:
-//   1. tells the others that its share of chunk i + 1's B and C is there (asked for a chunk ago),
-//      waits for theirs of chunk i, and asks for x of chunk i + 1, B and C of chunk i + 2
-//   2. G and from it P, to shared memory; its first warp, whose P is short: the next chunk's decays
-//   3. Y, written over x and then out, while H becomes that after the chunk
-// Warpgroups are not in step, so that one's products run while another works on P. None is more
-// than a chunk ahead: with all told of chunk i, all have finished chunk i - 2, whose stage of B and C
-// is that of chunk i + 2.
+// A block walks over one sequence's chunks in order, with two heads' H in registers; warps 0-3
+// have the first head, 4-7 the second. For each chunk:
+//   1. wait for its B and C; ask for its x and the next chunk's B and C
+//   2. G and from it P of both heads, to shared memory; one warp a head: the next chunk's decays
+//   3. wait for x; Y, written over x and then out; H
 template <uint32_t kDState>
-__global__ void __launch_bounds__(kSsdMaxHeads * kSsdHeadThreads, 1) SsdKernel(const SsdArgs args) {
-  extern __shared__ SsdPanel ssd_shared[];
+__global__ void __launch_bounds__(kSsdThreads, 2) SsdKernel(const SsdArgs args) {
+  extern __shared__ uint4 ssd_shared[];
   auto* shared = reinterpret_cast<SsdShared<kDState>*>(ssd_shared);
+  const SsdWork& work = shared->work;
   if (threadIdx.x < 32) shared->work.Find(args, kDState);
-  if (threadIdx.x < kSsdStages) InitBarrier(&shared->full[threadIdx.x], blockDim.x / 32);
   __syncthreads();
-  SsdHead<kDState> head(args, shared);
-  head.Begin();
-  const uint32_t chunks = static_cast<uint32_t>((shared->work.span.row_count + kChunk - 1) / kChunk);
-  for (uint32_t chunk = 0; chunk < chunks; ++chunk) head.Run(chunk);
-  head.End();
+  const uint32_t warp = threadIdx.x / 32;
+  SsdState<kDState> state;
+  state.head = warp / kSsdHeadWarps;
+  state.part = warp % kSsdHeadWarps;
+  const bool works = state.head < work.heads;
+  const bool decays = works && state.part == 0;
+  const uint32_t first_row = (work.head + state.head) * kSsdHeadDim + 16 * state.part;
+
+  LoadBC(shared, work, 0);
+  CommitCopies();
+  if (works) state.Load(DeviceStateIn(work.span, args.state_offset), first_row);
+  if (decays) {
+    FillChunkDecays(args, work, 0, state.head, LoadDt(args, work, 0, state.head),
+                    &shared->decays[0][state.head]);
+  }
+  for (uint32_t first = 0; first < static_cast<uint32_t>(work.span.row_count); first += kChunk) {
+    const uint32_t stage = first / kChunk % 2;
+    WaitCopies<0>();
+    __syncthreads();  // also: everybody has finished with the chunk before
+    LoadX(shared, work, first);
+    CommitCopies();
+    LoadBC(shared, work, first + kChunk);
+    CommitCopies();
+    PrefetchX(work, first + kChunk);
+    float2 raw = {};
+    if (decays) raw = LoadDt(args, work, first + kChunk, state.head);
+    MakeP(shared, stage, work.heads);
+    if (decays) {
+      FillChunkDecays(args, work, first + kChunk, state.head, raw,
+                      &shared->decays[1 - stage][state.head]);
+    }
+    WaitCopies<1>();  // x; the next B and C may still be under way
+    __syncthreads();
+    if (works) {
+      RunChunk(shared, stage, &state);
+      WriteY(shared->x[state.head], state.part, work.Rows(first), int64_t{args.heads} * kSsdHeadDim,
+             args.out + (work.span.row_begin + first) * args.heads * kSsdHeadDim + first_row);
+    }
+  }
+  if (works) state.Store(DeviceStateOut(work.span, args.state_offset), first_row);
 }
 
 bool Aligned(const void* pointer, size_t offset = 0) {

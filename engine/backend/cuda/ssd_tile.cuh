@@ -1,6 +1,6 @@
 // Tiles of a chunk in shared memory, and the decays within it.
 //
-// What: panels of 64 rows, swizzled; cumulative decays of a head over a chunk.
+// What: 64 rows of 16-byte pieces, swizzled; cumulative decays of a head over a chunk.
 // Thread safety: as each function says. Ownership: none.
 // Preconditions: rows in device memory are aligned to 16 bytes.
 #ifndef EIDETIC_ENGINE_BACKEND_CUDA_SSD_TILE_CUH_
@@ -14,37 +14,37 @@
 
 namespace eidetic::cuda {
 
-// Tokens of a chunk: the rows that one product of a warpgroup has.
+// Tokens of a chunk. 64 keep a pair of heads' tiles under half of a multiprocessor's memory.
 inline constexpr uint32_t kChunk = 64;
 
-// 64 rows of 8 pieces (8 bf16 numbers each), as the matrix units read them: piece p of row r
-// stands at p ^ (r % 8), so the eight rows of one 8 x 8 matrix lie in different banks. Wider
-// matrices are several panels.
-struct alignas(1024) SsdPanel {
-  static constexpr uint32_t kPieces = 8;
-  uint4 pieces[kChunk * kPieces];
+// kPieces pieces (8 bf16 numbers each) a row. Piece p of row r stands at p ^ (r % 8): the eight
+// rows of one 8 x 8 matrix then lie in different banks. Rows are multiples of 128 bytes.
+template <uint32_t kPieces>
+struct SsdTile {
+  uint32_t base;  // shared address
 
+  __device__ explicit SsdTile(const void* shared) : base(SharedAddress(shared)) {}
   __device__ static uint32_t At(uint32_t row, uint32_t piece) {
     return row * kPieces + (piece ^ (row % 8));
   }
   __device__ uint32_t Address(uint32_t row, uint32_t piece) const {
-    return SharedAddress(pieces) + At(row, piece) * 16;
+    return base + At(row, piece) * 16;
+  }
+  // Whole block: asks for rows [0, rows) of `from`; the others become zeros.
+  __device__ void LoadAsync(const Bf16Number* from, int64_t stride, uint32_t rows) const {
+    for (uint32_t i = threadIdx.x; i < kChunk * kPieces; i += blockDim.x) {
+      const uint32_t row = i / kPieces, piece = i % kPieces;
+      const bool valid = row < rows;
+      CopyPieceAsync(Address(row, piece), valid ? from + row * stride + piece * 8 : from, valid);
+    }
   }
 };
-// Where columns 16k to 16k + 15 begin, for a product.
-__device__ inline uint32_t Columns(const SsdPanel* panels, uint32_t k) {
-  return SharedAddress(panels + k / 4) + k % 4 * 32;
-}
-// Where rows 16k to 16k + 15 begin.
-__device__ inline uint32_t Rows(const SsdPanel& panel, uint32_t k) {
-  return SharedAddress(panel.pieces) + k * 16 * 128;
-}
 
 // Of one head over one chunk. With s_i the sum of -exp(a_log) dt'_k over tokens k <= i:
 // Aligned: pairs of floats are stored at once, and tables of several heads lie in a row.
 struct alignas(16) DecayTable {
   float sum[kChunk];         // s_i * log2(e)
-  float source[kChunk];      // s_i * log2(e) - log2(dt'_i); infinite beyond the sequence's end
+  float dt[kChunk];          // dt'_i; 0 beyond the sequence's end
   float from_begin[kChunk];  // exp(s_i)
   float to_end[kChunk];      // dt'_i exp(s_63 - s_i)
   float whole;               // exp(s_63)
@@ -67,8 +67,7 @@ __device__ inline void FillDecays(DecayTable* table, float2 dt, float a_log) {
   const float end = __shfl_sync(~0u, sum, 31);
   const uint32_t i = 2 * lane;
   *reinterpret_cast<float2*>(table->sum + i) = {first, sum};
-  *reinterpret_cast<float2*>(table->source + i) = {first - ApproximateLog2(dt.x),
-                                                   sum - ApproximateLog2(dt.y)};
+  *reinterpret_cast<float2*>(table->dt + i) = dt;
   *reinterpret_cast<float2*>(table->from_begin + i) = {ApproximateExp2(first),
                                                        ApproximateExp2(sum)};
   *reinterpret_cast<float2*>(table->to_end + i) = {dt.x * ApproximateExp2(end - first),
