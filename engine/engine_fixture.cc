@@ -30,6 +30,7 @@ void EngineTest::Start(EngineLimits limits, FakeModel::Draw draw, EngineObserver
                     .tokenizer = std::make_unique<FakeTokenizer>(),
                     .arena = &arena_,
                     .indexer = &indexer_,
+                    .host_arena = &host_arena_,
                     .options = {.limits = limits, .observer = observer},
                     .now = [this] { return absl::FromUnixSeconds(clock_seconds_.load()); }});
   ASSERT_TRUE(engine.ok()) << engine.status();

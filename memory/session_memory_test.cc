@@ -25,7 +25,9 @@ class SessionMemoryTest : public testing::Test {
     EXPECT_EQ(pool_->pages().used_count(), 0);
     EXPECT_EQ(pool_->tiles().used_count(), 0);
     EXPECT_EQ(pool_->slots().used_count(), 0);
-    if (pool_->host_pages() != nullptr) EXPECT_EQ(pool_->host_pages()->used_count(), 0);
+    if (pool_->host_pages() != nullptr) {
+      EXPECT_EQ(pool_->host_pages()->used_count(), 0);
+    }
   }
 
   void NewPool(const MemoryLimits& limits) {

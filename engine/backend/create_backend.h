@@ -18,8 +18,8 @@ struct BackendOptions {
   // "auto": cuda:0 where it works, else the CPU. "cpu". "cuda" or "cuda:N": that device or an
   // error.
   std::string device = "auto";
-  CpuBackendOptions cpu;
-  CudaBackendOptions cuda;  // its `device` is taken from the name above
+  CpuBackendOptions cpu = {};
+  CudaBackendOptions cuda = {};  // its `device` is taken from the name above
 };
 
 // INVALID_ARGUMENT: no such name or number; else the errors of LoadCudaBackend. When "auto" gave
