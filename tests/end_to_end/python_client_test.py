@@ -33,7 +33,7 @@ def held():
     with urllib.request.urlopen(f"http://{METRICS_ADDRESS}/metrics", timeout=PATIENCE) as page:
         lines = page.read().decode().splitlines()
     pairs = [line.rsplit(" ", 1) for line in lines if line.startswith(names)]
-    assert len(pairs) == len(names) + 1, pairs  # pages are told for KV and index apart
+    assert len(pairs) == len(names) + 2, pairs  # pages: KV on device and host, and index
     return {name: float(value) for name, value in pairs}
 
 
