@@ -102,6 +102,7 @@ const void* LaunchQueue::StageBytes(const void* host, size_t bytes) {
 
 void LaunchQueue::BeginOperation() {
   if (staged_ > kStagingBytes / 2) Flush();
+  if (results_ > kResultBytes / 2) Wait();  // its error stays, for the next Wait to tell
 }
 
 void LaunchQueue::Record(const void* kernel, dim3 grid, dim3 block, size_t shared_bytes,

@@ -40,7 +40,8 @@ class LaunchQueue {
   LaunchQueue(const LaunchQueue&) = delete;
   LaunchQueue& operator=(const LaunchQueue&) = delete;
 
-  // Before an operation's first Stage: makes sure that all it stages lies in one flush.
+  // Before an operation's first Stage: makes sure that all it stages lies in one flush, and that
+  // there is room for its results (waiting for those before, if need be).
   void BeginOperation();
 
   // A device copy of host data that lives until the launches recorded so far have run.
