@@ -6,11 +6,6 @@
 
 namespace eidetic {
 
-memory::SummaryKind IndexFor(const memory::SpanSettings& settings, memory::SummaryKind bounding) {
-  if (settings.policy != memory::AttentionPolicy::kSeAttn) return memory::SummaryKind::kNone;
-  return memory::SummaryFor(settings.rule, bounding);
-}
-
 absl::Status CheckPosition(const Session& session, std::optional<memory::Position> expected) {
   if (!expected || *expected == session.position()) return absl::OkStatus();
   return absl::FailedPreconditionError(

@@ -34,9 +34,6 @@ struct Session {
   memory::Position computed() const { return memory->published(); }
 };
 
-// The index that a session's policy reads: none unless it retrieves.
-memory::SummaryKind IndexFor(const memory::SpanSettings& settings, memory::SummaryKind bounding);
-
 // FAILED_PRECONDITION unless `expected` is unset or the session's position.
 absl::Status CheckPosition(const Session& session, std::optional<memory::Position> expected);
 // ABORTED while a writer holds the session; else as CheckPosition.

@@ -159,8 +159,8 @@ std::shared_ptr<Session> SessionTable::Assemble(
 absl::StatusOr<std::shared_ptr<Session>> SessionTable::MakeEmpty(
     const memory::SpanSettings& settings) const {
   if (absl::Status status = CheckSettings(settings); !status.ok()) return status;
-  auto memory =
-      memory::SessionMemory::Create(pool_, IndexFor(settings, pool_->geometry().bounding));
+  auto memory = memory::SessionMemory::Create(
+      pool_, memory::SummaryFor(settings, pool_->geometry().bounding));
   if (!memory.ok()) return memory.status();
   return Assemble(settings, *std::move(memory));
 }
@@ -168,7 +168,7 @@ absl::StatusOr<std::shared_ptr<Session>> SessionTable::MakeEmpty(
 absl::StatusOr<std::shared_ptr<Session>> SessionTable::Branch(
     const Session& parent, const memory::SpanSettings& settings) const {
   if (absl::Status status = CheckSettings(settings); !status.ok()) return status;
-  auto memory = parent.memory->Fork(IndexFor(settings, pool_->geometry().bounding));
+  auto memory = parent.memory->Fork(memory::SummaryFor(settings, pool_->geometry().bounding));
   if (!memory.ok()) return memory.status();
   std::shared_ptr<Session> session = Assemble(settings, *std::move(memory));
   session->log = parent.log;

@@ -46,7 +46,6 @@ class PageTable {
   int64_t MoveToHost(int64_t first, int64_t last);
 
   int64_t count() const { return static_cast<int64_t>(pages_.size()); }
-  Tier tier(int64_t index) const { return pages_[index].tier; }
   // [count()], in the arena's memory; valid until the next Reserve or destruction.
   void* const* addresses() const { return addresses_; }
 

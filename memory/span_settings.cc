@@ -59,6 +59,11 @@ SpanSettings DefaultSpanSettings(SummaryKind bounding) {
   return settings;
 }
 
+SummaryKind SummaryFor(const SpanSettings& settings, SummaryKind bounding) {
+  if (settings.policy != AttentionPolicy::kSeAttn) return SummaryKind::kNone;
+  return SummaryFor(settings.rule, bounding);
+}
+
 SummaryKind SummaryFor(RetrievalRule rule, SummaryKind bounding) {
   switch (rule) {
     case RetrievalRule::kTwoStage:

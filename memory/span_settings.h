@@ -30,6 +30,9 @@ struct SpanSettings {
 // best 96 hold the exact choice, and reading on to 1,024 proves nearly every one.
 SpanSettings DefaultSpanSettings(SummaryKind bounding);
 
+// The index that a session of these settings reads: none unless it retrieves.
+SummaryKind SummaryFor(const SpanSettings& settings, SummaryKind bounding);
+
 inline constexpr int32_t kMaxWindowTokens = 1 << 20;
 inline constexpr int32_t kMaxSpanBlocks = 1 << 16;
 inline constexpr int32_t kMaxSinkBlocks = 1 << 10;

@@ -134,7 +134,7 @@ void Metrics::OnStep(const Step& step) {
   generated_tokens_.Increment(step.decode_tokens);
   const RetrievalStats& retrieval = step.retrieval;
   if (retrieval.choices == 0) return;
-  retrieval_seconds_.Observe(retrieval.seconds);
+  if (retrieval.seconds > 0) retrieval_seconds_.Observe(retrieval.seconds);
   candidate_blocks_.Increment(retrieval.candidates_read);
   retrieval_bytes_.Increment(retrieval.bytes_read);
   proven_choices_.Increment(retrieval.proven);

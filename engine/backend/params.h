@@ -170,7 +170,7 @@ struct RetrievalStats {
   int64_t choices = 0;          // one a chunk and KV head
   int64_t proven = 0;
   int64_t bytes_read = 0;  // of the index and of candidates' keys, by formula; set by the model
-  double seconds = 0;      // spent in retrieval; on the device where it has one
+  double seconds = 0;      // spent in retrieval; 0 where it is not timed: on a GPU
 };
 
 // For each request and KV head the chosen blocks, ascending. See memory/span_retrieval.h.

@@ -17,11 +17,6 @@ std::unique_ptr<HybridModel> LoadModel(const std::filesystem::path& path, Backen
   return *std::move(model);
 }
 
-memory::SummaryKind IndexOf(const memory::SpanSettings& settings, memory::SummaryKind bounding) {
-  if (settings.policy != memory::AttentionPolicy::kSeAttn) return memory::SummaryKind::kNone;
-  return memory::SummaryFor(settings.rule, bounding);
-}
-
 }  // namespace
 
 BenchModel::BenchModel(const Options& options, Backend* backend)
@@ -37,8 +32,8 @@ BenchModel::BenchModel(const Options& options, Backend* backend)
 BenchSession BenchModel::NewSession(const memory::SpanSettings& settings) {
   BenchSession session;
   session.settings = settings;
-  auto memory =
-      memory::SessionMemory::Create(pool_.get(), IndexOf(settings, pool_->geometry().bounding));
+  auto memory = memory::SessionMemory::Create(
+      pool_.get(), memory::SummaryFor(settings, pool_->geometry().bounding));
   CHECK(memory.ok()) << memory.status();
   session.memory = *std::move(memory);
   CHECK_EQ(session.memory->BeginWork(), absl::OkStatus());

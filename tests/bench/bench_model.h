@@ -49,7 +49,7 @@ class BenchModel {
   // Gives an empty session `tokens` tokens of past: real keys from `shift` on, in every layer;
   // its states stay as they are. From then on retrieval asks real queries.
   void Fill(BenchSession* session, const RealKeys& keys, int64_t tokens, int64_t shift);
-  // One greedy token for each session; seconds on the host's clock in the result's place.
+  // One greedy token for each session.
   RetrievalStats Decode(std::span<BenchSession* const> sessions);
   // The same for sessions that stand in a row.
   RetrievalStats Decode(std::span<BenchSession> sessions);

@@ -27,8 +27,8 @@ struct RealKeys {
   int64_t tokens() const { return static_cast<int64_t>(keys.size()) / (kKvHeads * kHeadDim); }
   int64_t steps() const { return static_cast<int64_t>(queries.size()) / (kQueryHeads * kHeadDim); }
 
-  // Row of token `token` for `heads` heads of `head_dim` (64 or 128), head h `h * kHeadShift`
-  // tokens further on.
+  // Row of token `token` for `heads` heads of `head_dim` (64 or 128), each head a fixed number of
+  // tokens further on than the one before.
   void KeyRow(int64_t token, int32_t heads, int32_t head_dim, memory::Bf16* row) const;
   // The same of queries of decode step `step`.
   void QueryRow(int64_t step, int32_t heads, int32_t head_dim, memory::Bf16* row) const;

@@ -36,20 +36,11 @@ ModelRunner::ModelRunner(const std::filesystem::path& folder, const Options& opt
       backend_.host_arena() == nullptr ? &host_arena_ : backend_.host_arena());
 }
 
-namespace {
-
-memory::SummaryKind SummaryOf(const memory::SpanSettings& settings, memory::SummaryKind bounding) {
-  if (settings.policy != memory::AttentionPolicy::kSeAttn) return memory::SummaryKind::kNone;
-  return memory::SummaryFor(settings.rule, bounding);
-}
-
-}  // namespace
-
 TestSession ModelRunner::NewSession(const memory::SpanSettings& settings) {
   TestSession session;
   session.settings = settings;
-  absl::StatusOr<std::unique_ptr<memory::SessionMemory>> memory =
-      memory::SessionMemory::Create(pool_.get(), SummaryOf(settings, pool_->geometry().bounding));
+  absl::StatusOr<std::unique_ptr<memory::SessionMemory>> memory = memory::SessionMemory::Create(
+      pool_.get(), memory::SummaryFor(settings, pool_->geometry().bounding));
   CHECK(memory.ok()) << memory.status();
   session.memory = *std::move(memory);
   CHECK_EQ(session.memory->BeginWork(), absl::OkStatus());
@@ -64,7 +55,7 @@ TestSession ModelRunner::Fork(const TestSession& parent, const memory::SpanSetti
   child.log = parent.log;
   child.logits = parent.logits;
   absl::StatusOr<std::unique_ptr<memory::SessionMemory>> memory =
-      parent.memory->Fork(SummaryOf(settings, pool_->geometry().bounding));
+      parent.memory->Fork(memory::SummaryFor(settings, pool_->geometry().bounding));
   CHECK(memory.ok()) << memory.status();
   child.memory = *std::move(memory);
   CHECK_EQ(child.memory->BeginWork(), absl::OkStatus());

@@ -71,9 +71,4 @@ void DeviceArena::Drain() {
   cudaStreamSynchronize(InOrder());
 }
 
-size_t DeviceArena::bytes_in_use() const {
-  absl::MutexLock lock(mutex_);
-  return bytes_in_use_;
-}
-
 }  // namespace eidetic::cuda

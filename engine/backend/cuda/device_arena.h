@@ -28,7 +28,6 @@ class DeviceArena final : public memory::Arena {
   void Copy(void* to, const void* from, size_t bytes) override;
   void CopyFromHost(void* to, const void* from, size_t bytes) override;
 
-  size_t bytes_in_use() const;
   void MakeCurrent() const;  // the device, on the calling thread
   void Drain();              // waits until all that was started has finished
 

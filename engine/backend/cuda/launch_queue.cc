@@ -211,7 +211,6 @@ void LaunchQueue::RunGraph(Graph* graph) {
     if (graph->exec == nullptr) return;
   }
   Check(cudaGraphLaunch(graph->exec, stream_));
-  ++graph_launches_;
 }
 
 void LaunchQueue::DropOldGraphs() {

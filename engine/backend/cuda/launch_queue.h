@@ -82,9 +82,6 @@ class LaunchQueue {
   cudaError_t Wait();
 
   cudaStream_t stream() const { return stream_; }
-  bool pending() const { return !launches_.empty(); }
-  int64_t graphs() const { return static_cast<int64_t>(graphs_.size()); }
-  int64_t graph_launches() const { return graph_launches_; }
 
  private:
   struct LaunchRecord {
@@ -145,7 +142,6 @@ class LaunchQueue {
 
   std::map<Fingerprint, Graph> graphs_;
   int64_t flushes_ = 0;
-  int64_t graph_launches_ = 0;
 };
 
 }  // namespace eidetic::cuda
