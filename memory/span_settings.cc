@@ -24,6 +24,7 @@ absl::Status CheckRanges(const SpanSettings& s) {
       InRange("sink_blocks", s.sink_blocks, 0, kMaxSinkBlocks),
       InRange("first_candidates", s.first_candidates, 1, kMaxCandidateBudget),
       InRange("candidate_budget", s.candidate_budget, 1, kMaxCandidateBudget),
+      InRange("scan_channels", s.scan_channels, 0, kMaxScanChannels),
   };
   for (const absl::Status& check : checks) {
     if (!check.ok()) return check;

@@ -21,6 +21,8 @@ struct SpanSettings {
   int32_t sink_blocks = 1;
   int32_t first_candidates = 256;   // two-stage: blocks re-ranked before the first proof
   int32_t candidate_budget = 256;   // two-stage: blocks re-ranked at most
+  int32_t scan_channels = 0;        // two-stage, by codes: channels of a first partial scan, those
+                                    // where the query is largest; 0: all (SparQ, arXiv 2312.04985)
   bool remap_positions = true;      // span and sinks stand right before the window
   bool retrieve_in_prefill = true;  // appended chunks retrieve too
 };
@@ -37,6 +39,7 @@ inline constexpr int32_t kMaxWindowTokens = 1 << 20;
 inline constexpr int32_t kMaxSpanBlocks = 1 << 16;
 inline constexpr int32_t kMaxSinkBlocks = 1 << 10;
 inline constexpr int32_t kMaxCandidateBudget = 1 << 24;
+inline constexpr int32_t kMaxScanChannels = 1 << 12;
 
 // INVALID_ARGUMENT naming the field and its range. With re-mapped positions the
 // farthest distance, (k + sinks) * S + W + S + C, must fit `trained_context`.

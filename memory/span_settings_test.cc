@@ -35,6 +35,8 @@ TEST(SpanSettings, EachBadFieldIsNamed) {
       {"first_candidates", [](SpanSettings& s) { s.first_candidates = 3000; }},
       {"candidate_budget", [](SpanSettings& s) { s.candidate_budget = -5; }},
       {"candidate_budget", [](SpanSettings& s) { s.candidate_budget = kHuge; }},
+      {"scan_channels", [](SpanSettings& s) { s.scan_channels = -1; }},
+      {"scan_channels", [](SpanSettings& s) { s.scan_channels = kHuge; }},
       {"candidate_budget",
        [](SpanSettings& s) {
          s.first_candidates = s.candidate_budget = 7;

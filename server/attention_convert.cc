@@ -68,6 +68,7 @@ absl::Status ApplyAttention(const v1::AttentionSettings& from, const std::string
   if (from.has_sink_blocks()) settings->sink_blocks = from.sink_blocks();
   if (from.has_first_candidates()) settings->first_candidates = from.first_candidates();
   if (from.has_candidate_budget()) settings->candidate_budget = from.candidate_budget();
+  if (from.has_scan_channels()) settings->scan_channels = from.scan_channels();
   if (from.has_remap_positions()) settings->remap_positions = from.remap_positions();
   if (from.has_retrieve_in_prefill()) settings->retrieve_in_prefill = from.retrieve_in_prefill();
   return absl::OkStatus();
@@ -96,6 +97,7 @@ v1::AttentionSettings ToProto(const memory::SpanSettings& settings) {
   to.set_sink_blocks(settings.sink_blocks);
   to.set_first_candidates(settings.first_candidates);
   to.set_candidate_budget(settings.candidate_budget);
+  to.set_scan_channels(settings.scan_channels);
   to.set_remap_positions(settings.remap_positions);
   to.set_retrieve_in_prefill(settings.retrieve_in_prefill);
   return to;

@@ -172,6 +172,7 @@ TEST_F(ConvertTest, AttentionSettingsGoRoundTrip) {
   settings.set_sink_blocks(0);
   settings.set_first_candidates(10);
   settings.set_candidate_budget(20);
+  settings.set_scan_channels(16);
   settings.set_remap_positions(false);
   settings.set_retrieve_in_prefill(false);
   const auto inside = NewSpanSettings(settings, "attention", engine_);

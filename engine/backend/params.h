@@ -163,6 +163,7 @@ struct RetrievalRequest {
   memory::RetrievalRule rule = memory::RetrievalRule::kTwoStage;
   int32_t span_blocks = 0;
   int32_t first_candidates = 0, candidate_budget = 0;
+  int32_t scan_channels = 0;  // of the partial scan that comes first; 0: all channels at once
 };
 
 struct RetrievalStats {

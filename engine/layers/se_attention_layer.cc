@@ -62,7 +62,8 @@ void SeAttentionLayer::Plan(const StepBatch& batch, const memory::PageLayout& la
                                    .rule = chunk.settings.rule,
                                    .span_blocks = plan.span_count,
                                    .first_candidates = chunk.settings.first_candidates,
-                                   .candidate_budget = chunk.settings.candidate_budget});
+                                   .candidate_budget = chunk.settings.candidate_budget,
+                                   .scan_channels = chunk.settings.scan_channels});
       trace_.max_span = std::max(trace_.max_span, plan.span_count);
     }
   }

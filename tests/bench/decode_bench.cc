@@ -37,6 +37,7 @@ ABSL_FLAG(std::string, distant, "device", "where distant blocks' pages are: devi
 ABSL_FLAG(int32_t, steps, 48, "steps timed at each point");
 ABSL_FLAG(int32_t, first_candidates, 96, "two-stage: blocks re-ranked before the first proof");
 ABSL_FLAG(int32_t, candidate_budget, 1024, "two-stage: blocks re-ranked at most");
+ABSL_FLAG(int32_t, scan_channels, 0, "channels of a first partial scan; 0: all at once");
 ABSL_FLAG(bool, roofs, true, "measure copy and product rates first");
 
 namespace eidetic::bench {
@@ -59,6 +60,7 @@ memory::SpanSettings SettingsFor(const std::string& policy) {
   memory::SpanSettings settings;
   settings.first_candidates = absl::GetFlag(FLAGS_first_candidates);
   settings.candidate_budget = absl::GetFlag(FLAGS_candidate_budget);
+  settings.scan_channels = absl::GetFlag(FLAGS_scan_channels);
   CHECK(policy == "se_attn" || policy == "full" || policy == "window") << policy;
   if (policy == "full") settings.policy = memory::AttentionPolicy::kFull;
   if (policy == "window") settings.policy = memory::AttentionPolicy::kWindow;
