@@ -89,6 +89,10 @@ __device__ inline float Update(float4* h, const float4& b, const float4& c, floa
   return fmaf(h->w, c.w, fmaf(h->z, c.z, fmaf(h->y, c.y, fmaf(h->x, c.x, sum))));
 }
 
+// Up to so many sequences the product that follows may start beside this kernel: it fetches weights
+// meanwhile. With more its blocks would only take places from ours.
+constexpr uint32_t kEarlySequences = 4;
+
 // Rows of H of one head of one sequence, kPasses * 16 of them. Bound by memory: H is read and
 // written once, 64 * kPasses bytes of it in flight in each thread.
 //   1. before the predecessor has finished: weights, and H to L2, which is only a hint
@@ -100,6 +104,7 @@ __global__ void __launch_bounds__(kThreads) StepKernel(const StepArgs args) {
   constexpr int32_t kSlices = kHeadDim / kRows;
   constexpr int32_t kPieces = kDState / (4 * kLanes);  // of 16 bytes, of a row, a lane
   __shared__ float4 shared[(kRows + 2 * kDState) / 4];
+  if (gridDim.y <= kEarlySequences) cudaTriggerProgrammaticLaunchCompletion();
   const int32_t head = static_cast<int32_t>(blockIdx.x) / kSlices;
   const int32_t first_row = static_cast<int32_t>(blockIdx.x) % kSlices * kRows;
   const StateSpan span = args.sequences[blockIdx.y];

@@ -1,4 +1,5 @@
 // Which product takes which way:
+//   bf16, columns a multiple of 8, up to 4 rows, W large, not batch-invariant: the ring;
 //   bf16, columns a multiple of 8, up to 16 rows (any number when batch-invariant): skinny;
 //   bf16, more rows: cuBLAS;
 //   float32, and bf16 that is left: the tiled kernel below.
@@ -16,6 +17,7 @@
 #include "engine/backend/cuda/product_output.cuh"
 #include "engine/backend/cuda/rms_norm.h"
 #include "engine/backend/cuda/skinny_mat_mul.h"
+#include "engine/backend/cuda/skinny_ring.h"
 #include "engine/backend/cuda/swi_glu.h"
 
 namespace eidetic::cuda {
@@ -125,7 +127,9 @@ void MatMul(const MatMulParams& params, Context* context) {
   if (params.rows == 0 || params.w->rows() == 0) return;
   const bool skinny = (params.rows <= kSkinnyRows || context->batch_invariant) &&
                       SkinnyMatMulTakes(params, *context);
-  const bool norm_apart = params.norm.weight != nullptr && !(skinny && SkinnyMatMulNorms(params));
+  const bool ring = skinny && SkinnyRingTakes(params, *context);
+  const bool norms = ring ? SkinnyRingNorms(params) : skinny && SkinnyMatMulNorms(params);
+  const bool norm_apart = params.norm.weight != nullptr && !norms;
   const bool product_apart = params.swiglu && !skinny;
   const size_t element = ElementBytes(*context);
   const size_t normed_bytes =
@@ -142,6 +146,7 @@ void MatMul(const MatMulParams& params, Context* context) {
     rest.x_number = Number::kActivation;
     rest.norm = {};
   }
+  if (ring) return SkinnyRing(rest, context);
   if (skinny) return SkinnyMatMul(rest, context);
   MultiplyApart(rest, scratch + normed_bytes, context);
 }

@@ -10,7 +10,8 @@
 
 namespace eidetic::cuda {
 
-// bf16, head_dim 64, d_state 64 or 128, everything aligned to 16 bytes.
+// bf16, head_dim 64, d_state 64 or 128, everything aligned to 16 bytes, a driver of CUDA 12 or
+// newer.
 bool SsdFits(const SelectiveScanParams& params, const Context& context);
 
 // The sequences of two rows or more. Only where SsdFits.

@@ -1,6 +1,6 @@
 // What a block of the chunked scan works on, and its way into shared memory.
 //
-// What: two heads of one group of one sequence; loads of a chunk, decays of a chunk.
+// What: some heads of one group of one sequence; the warps that bring a chunk and its decays.
 // Thread safety: as each function says. Ownership: none.
 // Preconditions: as SsdScan.
 #ifndef EIDETIC_ENGINE_BACKEND_CUDA_SSD_WORK_CUH_
@@ -8,124 +8,203 @@
 
 #include <cstdint>
 
+#include "engine/backend/cuda/ssd_boxes.cuh"
+#include "engine/backend/cuda/ssd_products.cuh"
 #include "engine/backend/cuda/ssd_tile.cuh"
 #include "engine/backend/cuda/state_span.cuh"
 
 namespace eidetic::cuda {
 
 inline constexpr uint32_t kSsdHeadDim = 64;
-inline constexpr uint32_t kSsdHeadPieces = kSsdHeadDim / 8;
-inline constexpr uint32_t kSsdHeads = 2;      // a block's: they share B, C and G
-inline constexpr uint32_t kSsdHeadWarps = 4;  // each has 16 of a head's 64 rows of H in registers
-inline constexpr uint32_t kSsdThreads = kSsdHeads * kSsdHeadWarps * 32;
+inline constexpr uint32_t kSsdHeadThreads = 128;  // a warpgroup has a head, H in its registers
+inline constexpr uint32_t kSsdMaxHeads = 3;  // a block's, which share B and C: its registers' end
+inline constexpr uint32_t kSsdStages = 3;    // chunks in shared memory; see SsdKernel
 inline constexpr int32_t kWholeSpan = 1 << 30;  // rows: a tile is a sequence
 
+// Who does which heads of a group: `blocks` blocks `heads` each, then a block each of the rest.
+struct SsdShare {
+  int32_t heads, blocks;
+};
+
 struct SsdArgs {
-  const Bf16Number* xbc;  // [T, heads * 64 + 2 * groups * d_state]
-  const Bf16Number* dt;   // [T, heads], row stride dt_stride
-  const float* a_log;     // [heads]; so are dt_bias and d
+  BoxSource xbc;         // [T, heads * 64 + 2 * groups * d_state]
+  BoxSource y;           // [T, heads * 64]
+  Bf16Number* out;       // the same
+  const Bf16Number* dt;  // [T, heads], row stride dt_stride
+  const float* a_log;    // [heads]; so are dt_bias and d
   const float* dt_bias;
   const float* d;
-  Bf16Number* out;  // [T, heads * 64]
   const StateSpan* sequences;
   int64_t dt_stride;
   size_t state_offset;
   float dt_min, dt_max;
   int32_t sequence_count, heads, groups;
+  int32_t sequences_there;  // of two rows or more
+  SsdShare share;
 };
 
-// What a block works on: up to two heads of one group of one sequence.
+// What a block works on: some heads of one group of one sequence. The grid has first all blocks of
+// several heads, then those of one.
 struct SsdWork {
   StateSpan span;
-  const Bf16Number* x;  // of the sequence's first row and the block's first head
-  const Bf16Number* b;
-  const Bf16Number* c;
-  int64_t stride;  // of xbc
   uint32_t head, heads;
-  float d[kSsdHeads];
+  uint32_t b, c;  // their first columns in xbc
 
   __device__ void Find(const SsdArgs& args, uint32_t d_state) {
-    const SpanTile tile = FindSpanTile<kWholeSpan>(args.sequences, args.sequence_count, 2,
-                                                   static_cast<int32_t>(blockIdx.y));
-    span = args.sequences[tile.span];
     const uint32_t group_heads = args.heads / args.groups;
-    const uint32_t group_pairs = (group_heads + kSsdHeads - 1) / kSsdHeads;
-    const uint32_t group = blockIdx.x / group_pairs;
-    const uint32_t within = blockIdx.x % group_pairs * kSsdHeads;
-    head = group * group_heads + within;
-    heads = min(kSsdHeads, group_heads - within);
-    for (uint32_t i = 0; i < heads; ++i) d[i] = args.d[head + i];
-    const int64_t inner = int64_t{args.heads} * kSsdHeadDim;
-    stride = inner + 2 * int64_t{args.groups} * d_state;
-    const Bf16Number* row = args.xbc + span.row_begin * stride;
-    x = row + int64_t{head} * kSsdHeadDim;
-    b = row + inner + int64_t{group} * d_state;
-    c = b + int64_t{args.groups} * d_state;
+    const uint32_t shared_blocks = args.share.blocks, shared_heads = args.share.heads;
+    const uint32_t all_shared = args.sequences_there * args.groups * shared_blocks;
+    const bool alone = blockIdx.x >= all_shared;
+    const uint32_t blocks = alone ? group_heads - shared_blocks * shared_heads : shared_blocks;
+    const uint32_t index = blockIdx.x - (alone ? all_shared : 0);
+    const uint32_t group = index / blocks % args.groups, within = index % blocks;
+    heads = alone ? 1 : shared_heads;
+    head = group * group_heads + (alone ? shared_blocks * shared_heads : 0) + within * heads;
+    const SpanTile tile = FindSpanTile<kWholeSpan>(
+        args.sequences, args.sequence_count, 2, static_cast<int32_t>(index / blocks / args.groups));
+    span = args.sequences[tile.span];
+    b = args.heads * kSsdHeadDim + group * d_state;
+    c = b + args.groups * d_state;
   }
-  // Of the chunk that begins at `first`; none beyond the end.
-  __device__ uint32_t Rows(uint32_t first) const {
-    return static_cast<uint32_t>(max(int64_t{0}, min(int64_t{kChunk}, span.row_count - first)));
+  __device__ uint32_t Chunks() const {
+    return static_cast<uint32_t>((span.row_count + kChunk - 1) / kChunk);
+  }
+  // Of a chunk; none beyond the end.
+  __device__ uint32_t Rows(uint32_t chunk) const {
+    const int64_t left = span.row_count - int64_t{chunk} * kChunk;
+    return static_cast<uint32_t>(max(int64_t{0}, min(int64_t{kChunk}, left)));
+  }
+  __device__ uint32_t FirstRow(uint32_t chunk) const {
+    return static_cast<uint32_t>(span.row_begin) + chunk * kChunk;
   }
 };
 
-// 100 KB for d_state 128: two blocks a multiprocessor, so that one computes while one waits.
+// What one chunk brings.
+template <uint32_t kDState>
+struct SsdStage {
+  SsdPanel b[kDState / 64];
+  SsdPanel c[kDState / 64];
+  SsdPanel x[kSsdMaxHeads];  // y takes its place
+};
+
+// 206 KB for d_state 128: one block a multiprocessor.
 template <uint32_t kDState>
 struct SsdShared {
-  uint4 x[kSsdHeads][kChunk * kSsdHeadPieces];  // y takes its place
-  uint4 p[kSsdHeads][kChunk * kChunk / 8];
-  uint4 b[2][kChunk * kDState / 8];  // this chunk's and the next one's
-  uint4 c[2][kChunk * kDState / 8];
-  DecayTable decays[2][kSsdHeads];
-  SsdWork work;  // here since H leaves few registers
+  SsdStage<kDState> stages[kSsdStages];
+  SsdPanel p[kSsdMaxHeads];
+  DecayTable decays[kSsdStages][kSsdMaxHeads];
+  uint64_t full[kSsdStages];   // a chunk is there
+  uint64_t empty[kSsdStages];  // every head has finished with it
+  uint64_t landed;             // the copies of a last chunk that is not whole
+  SsdWork work;
 };
 
-// Whole block. A missing second head becomes zeros.
 template <uint32_t kDState>
-__device__ inline void LoadX(SsdShared<kDState>* shared, const SsdWork& work, uint32_t first) {
-  const uint32_t rows = work.Rows(first);
-#pragma unroll
-  for (uint32_t i = 0; i < kSsdHeads; ++i) {
-    const bool there = i < work.heads;
-    SsdTile<kSsdHeadPieces>(shared->x[i])
-        .LoadAsync(work.x + int64_t{first} * work.stride + (there ? i * kSsdHeadDim : 0),
-                   work.stride, there ? rows : 0);
+__device__ inline void InitBarriers(SsdShared<kDState>* shared) {
+  for (uint32_t i = 0; i < kSsdStages; ++i) {
+    InitBarrier(&shared->full[i], 1 + shared->work.heads);
+    InitBarrier(&shared->empty[i], shared->work.heads);
+  }
+  InitBarrier(&shared->landed, 1);
+  PublishBarriers();
+}
+
+// One thread.
+template <uint32_t kDState>
+__device__ inline void LoadChunk(const SsdArgs& args, SsdShared<kDState>* shared, uint32_t chunk,
+                                 uint64_t* barrier) {
+  const SsdWork& work = shared->work;
+  SsdStage<kDState>& stage = shared->stages[chunk % kSsdStages];
+  const uint32_t row = work.FirstRow(chunk);
+  ExpectBytes(barrier, (2 * kDState / 64 + work.heads) * kBoxBytes);
+  for (uint32_t i = 0; i < kDState / 64; ++i) {
+    LoadBox(&stage.b[i], args.xbc, row, work.b + i * 64, barrier);
+    LoadBox(&stage.c[i], args.xbc, row, work.c + i * 64, barrier);
+  }
+  for (uint32_t i = 0; i < work.heads; ++i) {
+    LoadBox(&stage.x[i], args.xbc, row, (work.head + i) * kSsdHeadDim, barrier);
   }
 }
+// One warp. Rows from `rows` on are another sequence's: not even a NaN of theirs may be seen.
 template <uint32_t kDState>
-__device__ inline void LoadBC(SsdShared<kDState>* shared, const SsdWork& work, uint32_t first) {
-  const uint32_t rows = work.Rows(first);
-  if (rows == 0) return;
-  const uint32_t stage = first / kChunk % 2;
-  SsdTile<kDState / 8>(shared->b[stage]).LoadAsync(work.b + first * work.stride, work.stride, rows);
-  SsdTile<kDState / 8>(shared->c[stage]).LoadAsync(work.c + first * work.stride, work.stride, rows);
-}
-// x has one buffer; so that its load is short, it is in L2 by then. 128 bytes a head and row.
-__device__ inline void PrefetchX(const SsdWork& work, uint32_t first) {
-  const uint32_t row = static_cast<uint32_t>(threadIdx.x) / kSsdHeads;
-  const uint32_t head = static_cast<uint32_t>(threadIdx.x) % kSsdHeads;
-  if (row < work.Rows(first) && head < work.heads) {
-    PrefetchToL2(work.x + int64_t{first + row} * work.stride + head * kSsdHeadDim);
+__device__ inline void ClearBeyond(SsdStage<kDState>* stage, uint32_t rows) {
+  auto* panels = reinterpret_cast<SsdPanel*>(stage);
+  for (uint32_t panel = 0; panel < sizeof(*stage) / sizeof(SsdPanel); ++panel) {
+    for (uint32_t i = rows * SsdPanel::kPieces + LaneAnew(); i < kChunk * SsdPanel::kPieces;
+         i += 32) {
+      panels[panel].pieces[i] = {};
+    }
   }
 }
 
-// dt before softplus, for tokens 2 * lane and 2 * lane + 1 of a chunk.
-__device__ inline float2 LoadDt(const SsdArgs& args, const SsdWork& work, uint32_t first,
-                                uint32_t head) {
-  const uint32_t token = static_cast<uint32_t>(threadIdx.x) % 32 * 2;
-  const uint32_t rows = work.Rows(first);
-  const Bf16Number* dt =
-      args.dt + (work.span.row_begin + first + token) * args.dt_stride + work.head + head;
-  return {token < rows ? ToFloat(dt[0]) : 0.0f,
-          token + 1 < rows ? ToFloat(dt[args.dt_stride]) : 0.0f};
+// One warp: the decays of one head; lane l has tokens 2l and 2l + 1 of a chunk.
+struct SsdSteps {
+  uint32_t head;
+  float bias, rate;
+  float2 raw;  // dt before softplus, of the chunk loaded last
+
+  __device__ SsdSteps(const SsdArgs& args, uint32_t of_head)
+      : head(of_head), bias(args.dt_bias[head]), rate(-expf(args.a_log[head]) * kLog2E) {}
+  __device__ void Load(const SsdArgs& args, const SsdWork& work, uint32_t chunk) {
+    const uint32_t token = LaneAnew() * 2, rows = work.Rows(chunk);
+    const Bf16Number* dt =
+        args.dt + (int64_t{work.FirstRow(chunk)} + token) * args.dt_stride + head;
+    raw = {token < rows ? ToFloat(dt[0]) : 0.0f,
+           token + 1 < rows ? ToFloat(dt[args.dt_stride]) : 0.0f};
+  }
+  // Writes the table of the chunk that was loaded, and loads the next one.
+  __device__ void Fill(const SsdArgs& args, const SsdWork& work, uint32_t chunk,
+                       DecayTable* table) {
+    const uint32_t token = LaneAnew() * 2, rows = work.Rows(chunk);
+    const float2 now = raw;
+    Load(args, work, chunk + 1);
+    const float2 dt = {StepSize(now.x, bias, args.dt_min, args.dt_max),
+                       StepSize(now.y, bias, args.dt_min, args.dt_max)};
+    FillDecays(table, {token < rows ? dt.x : 0.0f, token + 1 < rows ? dt.y : 0.0f}, rate);
+  }
+};
+
+// Until chunk - kSsdStages, whose stage the chunk takes, is finished with.
+template <uint32_t kDState>
+__device__ inline void WaitForRoom(SsdShared<kDState>* shared, uint32_t chunk) {
+  if (chunk < kSsdStages) return;
+  WaitForPhase(&shared->empty[chunk % kSsdStages], (chunk / kSsdStages - 1) % 2);
 }
-__device__ inline void FillChunkDecays(const SsdArgs& args, const SsdWork& work, uint32_t first,
-                                       uint32_t head, float2 raw, DecayTable* table) {
-  const uint32_t token = static_cast<uint32_t>(threadIdx.x) % 32 * 2;
-  const uint32_t rows = work.Rows(first);
-  const float bias = args.dt_bias[work.head + head];
-  const float2 dt = {token < rows ? StepSize(raw.x, bias, args.dt_min, args.dt_max) : 0.0f,
-                     token + 1 < rows ? StepSize(raw.y, bias, args.dt_min, args.dt_max) : 0.0f};
-  FillDecays(table, dt, args.a_log[work.head + head]);
+// One warp: brings x, B and C, as stages become free.
+template <uint32_t kDState>
+__device__ inline void FeedBoxes(const SsdArgs& args, SsdShared<kDState>* shared) {
+  const SsdWork& work = shared->work;
+  for (uint32_t chunk = 0; chunk < work.Chunks(); ++chunk) {
+    const uint32_t stage = chunk % kSsdStages, rows = work.Rows(chunk);
+    uint64_t* full = &shared->full[stage];
+    uint64_t* landing = rows == kChunk ? full : &shared->landed;
+    WaitForRoom(shared, chunk);
+    if (LaneAnew() == 0) {
+      LoadChunk(args, shared, chunk, landing);
+      Arrive(landing);
+    }
+    __syncwarp();
+    if (rows == kChunk) continue;
+    WaitForPhase(landing, 0);
+    ClearBeyond(&shared->stages[stage], rows);
+    ShowToProducts();
+    __syncwarp();
+    if (LaneAnew() == 0) Arrive(full);
+  }
+}
+// One warp: brings one head's decays.
+template <uint32_t kDState>
+__device__ inline void FeedDecays(const SsdArgs& args, SsdShared<kDState>* shared, uint32_t slot) {
+  const SsdWork& work = shared->work;
+  SsdSteps steps(args, work.head + slot);
+  steps.Load(args, work, 0);
+  for (uint32_t chunk = 0; chunk < work.Chunks(); ++chunk) {
+    const uint32_t stage = chunk % kSsdStages;
+    WaitForRoom(shared, chunk);
+    steps.Fill(args, work, chunk, &shared->decays[stage][slot]);
+    __syncwarp();
+    if (LaneAnew() == 0) Arrive(&shared->full[stage]);
+  }
 }
 
 }  // namespace eidetic::cuda
