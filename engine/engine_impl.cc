@@ -32,6 +32,7 @@ EngineImpl::EngineImpl(EngineParts parts)
       chat_format_(FindChatFormat(parts_.tokenizer.get())),
       context_{.tokenizer = parts_.tokenizer.get(),
                .observer = parts_.options.observer ? parts_.options.observer : &silent_,
+               .outbox = &outbox_,
                .now = parts_.now,
                .limits = parts_.options.limits},
       pool_(parts_.arena, parts_.indexer, parts_.model->Geometry(context_.limits.block_tokens),

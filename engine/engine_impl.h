@@ -16,6 +16,7 @@
 #include "engine/engine_parts.h"
 #include "engine/scheduler/generations.h"
 #include "engine/scheduler/mailbox.h"
+#include "engine/scheduler/outbox.h"
 #include "engine/scheduler/sequence.h"
 #include "engine/scheduler/step_loop.h"
 #include "engine/session_table.h"
@@ -78,6 +79,7 @@ class EngineImpl : public Engine {
   EngineParts parts_;
   const std::optional<ChatFormat> chat_format_;
   EngineObserver silent_;
+  Outbox outbox_;
   const EngineContext context_;
   memory::MemoryPool pool_;
   const std::shared_ptr<Mailbox> mailbox_;  // shared with readers and streams, which may outlive us

@@ -20,7 +20,7 @@ GenerationRecord::GenerationRecord(std::function<void()> on_reader_change)
 
 bool GenerationRecord::EndedLocked() const { return !events_.empty() && IsEnd(events_.back()); }
 
-void GenerationRecord::Publish(GenerationEvent event) {
+void GenerationRecord::Publish(GenerationEvent event, Outbox* outbox) {
   std::vector<std::function<void()>> notifications;
   {
     absl::MutexLock lock(&mutex_);
@@ -33,7 +33,9 @@ void GenerationRecord::Publish(GenerationEvent event) {
       }
     }
   }
-  for (const auto& notify : notifications) notify();
+  for (auto& notify : notifications) {
+    outbox == nullptr ? notify() : outbox->Add(std::move(notify));
+  }
 }
 
 std::unique_ptr<GenerationReader> GenerationRecord::Attach(int64_t after) {

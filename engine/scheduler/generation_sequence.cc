@@ -71,7 +71,7 @@ void GenerationSequence::Apply(const StepChunk& chunk, ChunkResult result) {
   session_->log.AppendGenerated(taken.event.token.token);
   session_->update_time = context_->now();
   ObserveToken();
-  request_->record->Publish(std::move(taken.event));
+  request_->record->Publish(std::move(taken.event), context_->outbox);
   if (!taken.finish) return;
   taken.finish->passages =
       MakePassages(generation.mass().Mean(), context_->limits.block_tokens, session_->log.tokens(),
@@ -105,7 +105,7 @@ void GenerationSequence::End(GenerationEvent last) {
   Release();
   session_.reset();
   request_->generation.reset();
-  request_->record->Publish(std::move(last));
+  request_->record->Publish(std::move(last), context_->outbox);
 }
 
 void GenerationSequence::Cancel(const absl::Status& why) {

@@ -13,6 +13,7 @@
 #include "absl/time/time.h"
 #include "engine/engine.h"
 #include "engine/layers/hybrid_model.h"
+#include "engine/scheduler/outbox.h"
 #include "engine/text/tokenizer.h"
 
 namespace eidetic {
@@ -21,6 +22,7 @@ namespace eidetic {
 struct EngineContext {
   const Tokenizer* tokenizer = nullptr;
   EngineObserver* observer = nullptr;  // not null
+  Outbox* outbox = nullptr;            // not null
   std::function<absl::Time()> now;
   EngineLimits limits;
 };

@@ -34,6 +34,7 @@ void StepLoop::Run() {
     for (Mailbox::Command& command : commands) command(absl::OkStatus());
     commands.clear();
     idle = !Step();
+    if (idle) context_->outbox->Flush();
     // A loop whose device is lost shows no heartbeat: health turns to NOT_SERVING.
     if (lost_.ok()) on_turn_();
   }
@@ -46,6 +47,7 @@ void StepLoop::CancelAll(std::vector<Mailbox::Command> commands) {
   }
   for (const Seat& seat : seats_) seat.sequence->Cancel(Mailbox::Closed());
   seats_.clear();
+  context_->outbox->Flush();
 }
 
 bool StepLoop::Step() {
@@ -102,6 +104,7 @@ void StepLoop::RunBatch(const std::vector<Seat*>& seats, const std::vector<StepC
     context_->observer->OnQueued(absl::ToDoubleSeconds(begin - seat->ready_since));
   }
   model_->Submit(batch);
+  context_->outbox->Flush();
   StepResult result = model_->Await();
   if (!result.status.ok()) return LoseDevice(result.status);
   CHECK_EQ(result.chunks.size(), batch.size());
