@@ -1,7 +1,7 @@
 // Extents: runs of bytes in append-only, checksummed files.
 //
 // What: pages, index tiles and states are written here, each as one extent: a header (magic,
-//   kind, length, CRC-32C of header and of bytes) and the bytes. An extent is named by file,
+//   kind, length, XXH3-64 of header and of bytes) and the bytes. An extent is named by file,
 //   offset and length; whoever keeps that name (a manifest) keeps the extent alive by a
 //   reference. A file whose last reference went and that is no longer written is removed.
 // Thread safety: thread-safe; reads run at once with writes.
@@ -33,7 +33,7 @@ struct ExtentRef {
   int64_t offset = 0;  // of the header
   int64_t bytes = 0;   // of the content
   ExtentKind kind = ExtentKind::kPage;
-  uint32_t checksum = 0;  // CRC-32C of the content: a manifest binds the very bytes
+  uint64_t checksum = 0;  // XXH3-64 of the content: a manifest binds the very bytes
   friend bool operator==(const ExtentRef&, const ExtentRef&) = default;
 };
 
