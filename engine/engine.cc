@@ -16,11 +16,18 @@ absl::StatusOr<std::unique_ptr<Engine>> CreateWith(
   if (!tokenizer.ok()) return tokenizer.status();
   absl::StatusOr<std::unique_ptr<HybridModel>> model = load_model();
   if (!model.ok()) return model.status();
+  std::unique_ptr<memory::Journal> journal;
+  if (!options.data_folder.empty()) {
+    auto opened = memory::Journal::Open({.folder = options.data_folder / "journal"});
+    if (!opened.ok()) return opened.status();
+    journal = *std::move(opened);
+  }
   return CreateEngine({.model = *std::move(model),
                        .tokenizer = *std::move(tokenizer),
                        .arena = backend->arena(),
                        .indexer = backend->indexer(),
                        .host_arena = backend->host_arena(),
+                       .journal = std::move(journal),
                        .options = options});
 }
 

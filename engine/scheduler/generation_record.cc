@@ -8,6 +8,10 @@
 namespace eidetic {
 namespace {
 
+bool IsStart(const GenerationEvent& event) {
+  return std::holds_alternative<GenerationStart>(event);
+}
+
 bool IsEnd(const GenerationEvent& event) {
   return std::holds_alternative<GenerationFinish>(event) ||
          std::holds_alternative<absl::Status>(event);
@@ -20,12 +24,12 @@ GenerationRecord::GenerationRecord(std::function<void()> on_reader_change)
 
 bool GenerationRecord::EndedLocked() const { return !events_.empty() && IsEnd(events_.back()); }
 
-void GenerationRecord::Publish(GenerationEvent event, Outbox* outbox) {
+void GenerationRecord::Publish(GenerationEvent event) {
   std::vector<std::function<void()>> notifications;
   {
     absl::MutexLock lock(&mutex_);
     CHECK(!EndedLocked()) << "published after the end";
-    CHECK_EQ(std::holds_alternative<GenerationStart>(event), events_.empty());
+    CHECK(events_.empty() ? IsStart(event) || IsEnd(event) : !IsStart(event));
     events_.push_back(std::move(event));
     for (GenerationReader* reader : readers_) {
       if (reader->notify_ && reader->HasNextLocked()) {
@@ -33,9 +37,7 @@ void GenerationRecord::Publish(GenerationEvent event, Outbox* outbox) {
       }
     }
   }
-  for (auto& notify : notifications) {
-    outbox == nullptr ? notify() : outbox->Add(std::move(notify));
-  }
+  for (const auto& notify : notifications) notify();
 }
 
 std::unique_ptr<GenerationReader> GenerationRecord::Attach(int64_t after) {
@@ -57,8 +59,9 @@ bool GenerationRecord::finished() const {
 
 int64_t GenerationRecord::tokens() const {
   absl::MutexLock lock(&mutex_);
-  const int64_t others = (events_.empty() ? 0 : 1) + (EndedLocked() ? 1 : 0);
-  return static_cast<int64_t>(events_.size()) - others;
+  return std::count_if(events_.begin(), events_.end(), [](const GenerationEvent& e) {
+    return std::holds_alternative<TokenEvent>(e);
+  });
 }
 
 int32_t GenerationRecord::readers() const {

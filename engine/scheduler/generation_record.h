@@ -1,12 +1,12 @@
 // One request's answer as it grows: what was told, and who listens.
 //
-// What: an append-only list of events, written by the engine's loop and read by
-//   any number of readers, each at its own pace. It is the journal of a request:
-//   a reader that comes back starts after the last event it saw.
-// Thread safety: thread-safe. Notifications run on the writer's thread, which may do so after the
-//   reader has gone, or on the thread that calls NotifyWhenReady; they must not block.
+// What: an append-only list of what is durable, written by the engine's ledger and read by
+//   any number of readers, each at its own pace: a reader that comes back starts after the
+//   last event it saw.
+// Thread safety: thread-safe. Notifications run on the writer's thread, or on
+//   the thread that calls NotifyWhenReady; they must not block.
 // Ownership: shared (std::shared_ptr); a reader keeps its record alive.
-// Preconditions: the start is published first, nothing after a finish or an error.
+// Preconditions: the start is published first, or an error; nothing after a finish or an error.
 #ifndef EIDETIC_ENGINE_SCHEDULER_GENERATION_RECORD_H_
 #define EIDETIC_ENGINE_SCHEDULER_GENERATION_RECORD_H_
 
@@ -22,7 +22,6 @@
 #include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
 #include "engine/backend/backend.h"
-#include "engine/scheduler/outbox.h"
 #include "memory/ids.h"
 
 namespace eidetic {
@@ -71,9 +70,7 @@ class GenerationRecord : public std::enable_shared_from_this<GenerationRecord> {
   // leaves, so that the engine's loop looks again.
   explicit GenerationRecord(std::function<void()> on_reader_change);
 
-  // Readers have the event at once; who waits for one is notified through `outbox`, or here if
-  // that is null.
-  void Publish(GenerationEvent event, Outbox* outbox = nullptr);
+  void Publish(GenerationEvent event);
 
   // A reader that gets the start, then tokens with sequence_number > `after`, then the end.
   std::unique_ptr<GenerationReader> Attach(int64_t after);

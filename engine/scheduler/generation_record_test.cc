@@ -47,25 +47,6 @@ TEST(GenerationRecordTest, AReaderGetsStartTokensEnd) {
   EXPECT_EQ(TakeAll(*reader), (std::vector<int64_t>{0, 1, 2, -1}));
 }
 
-TEST(GenerationRecordTest, AnOutboxHoldsBackTheNotificationAndNotTheEvent) {
-  auto record = NewRecord();
-  auto reader = record->Attach(0);
-  EXPECT_EQ(TakeAll(*reader), (std::vector<int64_t>{0}));
-  bool notified = false;
-  reader->NotifyWhenReady([&] { notified = true; });
-  Outbox outbox;
-  TokenEvent event;
-  event.sequence_number = 1;
-  record->Publish(event, &outbox);
-  EXPECT_FALSE(notified);
-  EXPECT_EQ(TakeAll(*reader), (std::vector<int64_t>{1}));
-  outbox.Flush();
-  EXPECT_TRUE(notified);
-  notified = false;
-  outbox.Flush();
-  EXPECT_FALSE(notified);
-}
-
 TEST(GenerationRecordTest, AReaderThatComesBackStartsAfterWhatItSaw) {
   auto record = NewRecord();
   for (int64_t n = 1; n <= 3; ++n) PublishToken(*record, n);

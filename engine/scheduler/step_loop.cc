@@ -34,7 +34,7 @@ void StepLoop::Run() {
     for (Mailbox::Command& command : commands) command(absl::OkStatus());
     commands.clear();
     idle = !Step();
-    if (idle) context_->outbox->Flush();
+    if (idle) context_->ledger->Flush();
     // A loop whose device is lost shows no heartbeat: health turns to NOT_SERVING.
     if (lost_.ok()) on_turn_();
   }
@@ -45,9 +45,13 @@ void StepLoop::CancelAll(std::vector<Mailbox::Command> commands) {
   for (Mailbox::Command& command : mailbox_->Take(absl::ZeroDuration())) {
     command(Mailbox::Closed());
   }
-  for (const Seat& seat : seats_) seat.sequence->Cancel(Mailbox::Closed());
+  EndAll(Mailbox::Closed());
+  context_->ledger->Flush();
+}
+
+void StepLoop::EndAll(const absl::Status& why) {
+  for (const Seat& seat : seats_) seat.sequence->Cancel(why);
   seats_.clear();
-  context_->outbox->Flush();
 }
 
 bool StepLoop::Step() {
@@ -104,7 +108,7 @@ void StepLoop::RunBatch(const std::vector<Seat*>& seats, const std::vector<StepC
     context_->observer->OnQueued(absl::ToDoubleSeconds(begin - seat->ready_since));
   }
   model_->Submit(batch);
-  context_->outbox->Flush();
+  context_->ledger->Flush();
   StepResult result = model_->Await();
   if (!result.status.ok()) return LoseDevice(result.status);
   CHECK_EQ(result.chunks.size(), batch.size());
@@ -118,8 +122,7 @@ void StepLoop::RunBatch(const std::vector<Seat*>& seats, const std::vector<StepC
 void StepLoop::LoseDevice(const absl::Status& why) {
   LOG(ERROR) << "the device is lost, restart the server: " << why;
   lost_ = why;
-  for (const Seat& seat : seats_) seat.sequence->Cancel(why);
-  seats_.clear();
+  EndAll(why);
 }
 
 void StepLoop::Observe(const std::vector<StepChunk>& batch, double seconds,

@@ -38,6 +38,8 @@ class StepLoop {
   // RESOURCE_EXHAUSTED when max_sequences are there; UNAVAILABLE once the device is lost.
   absl::Status CheckRoom() const;
   void Add(std::shared_ptr<Sequence> sequence);
+  // Every sequence is told `why`, and ends.
+  void EndAll(const absl::Status& why);
 
   int64_t running() const { return running_; }
   int64_t queued() const { return queued_; }

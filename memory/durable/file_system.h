@@ -1,8 +1,7 @@
 // The few things that durable storage asks of a file system.
 //
-// What: append-only files, whole reads by offset, atomic rename, directory sync. One
-//   implementation over POSIX; tests have one that fails, fills up or forgets what was not
-//   synced.
+// What: append-only files, whole reads by offset, directory sync. One implementation over
+//   POSIX; tests have one that fails, fills up or forgets what was not synced.
 // Thread safety: a FileSystem is thread-safe; a file is used by one thread at a time, but
 //   reads of a RandomAccessFile may run at once.
 // Ownership: files close what they opened; they borrow nothing from the FileSystem.
@@ -18,6 +17,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -51,15 +51,20 @@ class FileSystem {
       const std::filesystem::path& path) = 0;
   virtual absl::StatusOr<std::unique_ptr<RandomAccessFile>> Open(
       const std::filesystem::path& path) = 0;
+  // OK when it is there already; its parent must be. It survives a crash once the parent was
+  // synced.
   virtual absl::Status MakeFolder(const std::filesystem::path& path) = 0;
   // Names (not paths) of the files in a folder, sorted.
   virtual absl::StatusOr<std::vector<std::string>> List(const std::filesystem::path& folder) = 0;
   virtual absl::Status Remove(const std::filesystem::path& path) = 0;
-  // Makes creations, renames and removals in `folder` survive a crash.
+  // Makes creations and removals in `folder` survive a crash.
   virtual absl::Status SyncFolder(const std::filesystem::path& folder) = 0;
 
   static FileSystem* Posix();  // never destroyed
 };
+
+// What a failed system call means: the codes above. `doing` is a verb: "write".
+absl::Status FileError(int error, std::string_view doing, const std::filesystem::path& path);
 
 }  // namespace eidetic::memory
 

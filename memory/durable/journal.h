@@ -60,6 +60,8 @@ struct JournalOptions {
   rocksdb::Env* env = nullptr;  // null: the system's
   // Changes that may wait for the disk; Submit waits when there are more.
   int64_t max_waiting_bytes = int64_t{64} << 20;
+  // A fuller one is written out as a table and its log ends. Three at most: they bound the logs.
+  int64_t write_buffer_bytes = int64_t{16} << 20;
 };
 
 struct JournalStats {
@@ -88,7 +90,7 @@ class Journal {
   absl::Status Recover();
 
   // Everything submitted successfully so far. Keys from `begin` on that begin with `prefix`, in
-  // order of bytes, until `visit` returns false.
+  // order of bytes, until `visit` returns false. `visit` must not call Recover.
   absl::Status Scan(
       std::string_view prefix, std::string_view begin,
       const std::function<bool(std::string_view key, std::string_view value)>& visit) const;

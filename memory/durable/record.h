@@ -2,7 +2,8 @@
 //
 // What: little-endian fixed integers, LEB128 varints, length-prefixed strings. A reader never
 //   reads past its end and never trusts a length: after the first thing that does not fit it is
-//   in error and gives zeros.
+//   in error, at its end, and gives zeros. A varint has one form: a longer one is an error, so
+//   that equal values have equal bytes.
 // Thread safety: none. Ownership: a writer owns its bytes, a reader borrows them.
 // Preconditions: none; input may be hostile.
 #ifndef EIDETIC_MEMORY_DURABLE_RECORD_H_
@@ -11,6 +12,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "absl/status/status.h"
 
@@ -54,6 +56,7 @@ class RecordReader {
 
  private:
   std::string_view Bytes(uint64_t count);
+  uint64_t Fail();  // zero
 
   std::string_view rest_;
   bool ok_ = true;
