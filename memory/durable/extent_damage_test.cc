@@ -4,8 +4,10 @@
 
 #include <fstream>
 
+#include "memory/durable/checksum.h"
 #include "memory/durable/extent_format.h"
 #include "memory/durable/extent_store.h"
+#include "memory/durable/record.h"
 #include "memory/durable/test_bytes.h"
 
 namespace eidetic::memory {
@@ -65,6 +67,19 @@ TEST_F(ExtentDamageTest, EveryBitOfHeaderAndPaddingMatters) {
       ExpectLost(at, at + 1);
     }
   }
+}
+
+TEST_F(ExtentDamageTest, AnotherFormatIsRefusedByName) {
+  std::string changed = file_;
+  changed[8] = 2;  // the version of the first header, whose checksum is made to fit
+  RecordWriter checksum;
+  checksum.Fixed64(Checksum(std::string_view(changed).substr(0, kExtentHeaderBytes - 8)));
+  changed.replace(kExtentHeaderBytes - 8, 8, checksum.bytes());
+  Put(changed);
+  Bytes bytes(refs_[0].bytes);
+  const absl::Status status = store_->Read(refs_[0], bytes);
+  EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
+  EXPECT_NE(status.message().find("format 2"), absl::string_view::npos) << status;
 }
 
 TEST_F(ExtentDamageTest, TenThousandFlippedBits) {

@@ -192,6 +192,29 @@ TEST_F(ExtentFaultsTest, AnExtentThatCanNotBeReadIsNotCalledLost) {
   }
 }
 
+TEST_F(ExtentFaultsTest, AFileThatCanNotBeRemovedStillCountsAndGoesLater) {
+  Begin();
+  ASSERT_TRUE(Checkpoint(2).ok());
+  const int64_t stored = store_->stored_bytes();
+  files_->Fail(Operation::kRemove, 0, EIO);
+  for (const auto& [ref, bytes] : held_) {
+    if (ref.file == held_[0].first.file) store_->Release(ref);
+  }
+  EXPECT_EQ(store_->stored_bytes(), stored);
+  EXPECT_EQ(store_->RemoveUnreferenced(), 2 * ExtentFileBytes(101));
+  EXPECT_EQ(store_->stored_bytes(), stored - 2 * ExtentFileBytes(101));
+}
+
+TEST_F(ExtentFaultsTest, AFileThatCanNotBeNamedLeavesNothingBehind) {
+  Begin();
+  ASSERT_TRUE(Checkpoint(1).ok());  // the file is full
+  const size_t names = files_->List(folder_)->size();
+  files_->Fail(Operation::kSyncFolder, 0, ENOSPC);
+  EXPECT_EQ(Checkpoint(1).code(), Code::kResourceExhausted);
+  EXPECT_EQ(files_->List(folder_)->size(), names);
+  ExpectRecovers();
+}
+
 TEST_F(ExtentFaultsTest, OneSyncServesAllThatWasAppendedBefore) {
   Begin();
   const int64_t syncs = files_->count(Operation::kSync);

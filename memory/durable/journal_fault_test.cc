@@ -13,8 +13,8 @@
 namespace eidetic::memory {
 namespace {
 
-constexpr int kCrashes = 400;
-constexpr int64_t kLastFault = 40;
+constexpr int kCrashes = 300;
+constexpr int64_t kLastFault = 30;
 
 // A run of numbered batches. Batch i puts two records, rewrites a common one and now and then
 // deletes all records of the ten before: each has its trace, all are small tables soon.
@@ -61,7 +61,7 @@ std::vector<bool> RunUntilFailure(Journal* journal, int begin, int count, std::m
   std::vector<bool> acknowledged(count);
   std::atomic<bool> failed = false;
   for (int i = begin; i < count && !failed; ++i) {
-    const size_t bytes = (*random)() % 8 == 0 ? (*random)() % 90'000 : (*random)() % 2000;
+    const size_t bytes = (*random)() % 8 == 0 ? (*random)() % 20'000 : (*random)() % 2000;
     journal->Submit(Numbered(i, bytes), [&, i](absl::Status status) {
       acknowledged[i] = status.ok();
       if (!status.ok()) failed = true;
@@ -157,7 +157,7 @@ TEST_P(DiskFaultTest, RecoversInPlaceFromAFailureAtEveryChange) {
 
 // The crash comes while the journal still runs: no orderly end helps.
 TEST_P(DiskFaultTest, ACrashSoonAfterRecoveryLosesNothing) {
-  for (int seed = 0; seed < 60; ++seed) {
+  for (int seed = 0; seed < 30; ++seed) {
     SCOPED_TRACE(seed);
     std::mt19937_64 random(seed);
     TestFolder folder("journal_fault");

@@ -106,14 +106,16 @@ TEST(Record, NeverTrustsALength) {
 
 TEST(Record, CountsElementsThatFit) {
   EXPECT_EQ(RecordReader(Varint(2) + "abcd").Count(2), 2u);
-  RecordReader reader(Varint(2) + "abc");
+  const std::string three = Varint(2) + "abc";
+  RecordReader reader(three);
   EXPECT_EQ(reader.Count(2), 0u);
   EXPECT_FALSE(reader.ok());
 }
 
 TEST(Record, BoundsEnumerators) {
   EXPECT_EQ(RecordReader(Varint(3)).AtMost(3), 3u);
-  RecordReader reader(Varint(4));
+  const std::string four = Varint(4);
+  RecordReader reader(four);
   EXPECT_EQ(reader.AtMost(3), 0u);
   EXPECT_FALSE(reader.ok());
 }

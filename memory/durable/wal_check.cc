@@ -68,7 +68,7 @@ class BatchWalk {
       const std::optional<std::string_view> record = WholeRecord(block.substr(at));
       if (!record) {
         // Less than a header is a block's padding; a batch may go on in the next.
-        if (block.size() - at >= kHeaderBytes) open_.reset();
+        if (block.size() - at >= kHeaderBytes) open_ = {};
         ++at;
         continue;
       }
@@ -82,33 +82,33 @@ class BatchWalk {
   }
 
   // A batch does not go on in another log.
-  void NextLog() { open_.reset(); }
+  void NextLog() { open_ = {}; }
   size_t gap_offset() const { return gap_offset_; }  // in the block
   uint64_t last() const { return end_ - 1; }
 
  private:
   struct Batch {
-    uint64_t begin, count;
+    uint64_t begin = 0, end = 0;  // an empty one is none
   };
 
   bool Record(std::string_view record) {
     const uint8_t type = record[6];
     if (type == kFullType || type == kFirstType) {
-      open_.reset();
+      open_ = {};
       if (record.size() < kHeaderBytes + kBatchHeaderBytes) return true;
-      open_ = Batch{LittleEndian(record.substr(kHeaderBytes, 8)),
-                    LittleEndian(record.substr(kHeaderBytes + 8, 4))};
-      if (open_->begin > end_) return false;
+      open_.begin = LittleEndian(record.substr(kHeaderBytes, 8));
+      open_.end = open_.begin + LittleEndian(record.substr(kHeaderBytes + 8, 4));
+      if (open_.begin > end_) return false;
     }
-    if (open_ && (type == kFullType || type == kLastType)) {
-      end_ = std::max(end_, open_->begin + open_->count);
-      open_.reset();
+    if (type == kFullType || type == kLastType) {
+      end_ = std::max(end_, open_.end);
+      open_ = {};
     }
     return true;
   }
 
   uint64_t end_;  // the sequence number that comes next
-  std::optional<Batch> open_;
+  Batch open_;    // its last fragment is still to come
   size_t gap_offset_ = 0;
 };
 
