@@ -82,6 +82,12 @@ struct EngineStats {
   int64_t running = 0, queued = 0, sessions = 0;
   int64_t pages_used = 0, pages_total = 0;
   int64_t host_pages_used = 0, host_pages_total = 0;  // in pinned host memory
+  int64_t promoted_pages = 0;                         // of pages_used: copies of pages of the host
+  // Counters: blocks that spans chose in sessions with pages on the host, by where they were
+  // read; copies that came into use and that were given up; bytes copied to the device for them.
+  int64_t device_choices = 0, host_choices = 0;
+  int64_t pages_promoted = 0, pages_dropped = 0;
+  int64_t promoted_bytes = 0;
   int64_t tiles_used = 0, tiles_total = 0;
   int64_t slots_used = 0, slots_total = 0;
   absl::Time heartbeat;  // the loop's last turn

@@ -53,7 +53,7 @@ EngineImpl::EngineImpl(EngineParts parts)
                  .max_sessions = context_.limits.max_sessions,
                  .request_retention = context_.limits.request_retention},
                 &session_journal_, context_.now),
-      loop_(&context_, parts_.model.get(), mailbox_.get(), [this] { OnTurn(); }),
+      loop_(&context_, parts_.model.get(), &pool_, mailbox_.get(), [this] { OnTurn(); }),
       generations_(&context_, &sessions_, &loop_, EndTokens(*parts_.model, chat_format_),
                    [mailbox = mailbox_] { mailbox->Wake(); }),
       last_sweep_(context_.now()) {
@@ -284,6 +284,9 @@ void EngineImpl::OnTurn() {
     generations_.Expire();
   }
   const memory::PageStore* const host = pool_.host_pages();
+  const memory::PromotedPages* const promoted = pool_.promoted();
+  const memory::PromotionStats promotion =
+      promoted == nullptr ? memory::PromotionStats() : promoted->stats();
   absl::MutexLock lock(&stats_mutex_);
   stats_ = {.running = loop_.running(),
             .queued = loop_.queued(),
@@ -292,6 +295,12 @@ void EngineImpl::OnTurn() {
             .pages_total = pool_.pages().capacity(),
             .host_pages_used = host == nullptr ? 0 : host->used_count(),
             .host_pages_total = host == nullptr ? 0 : host->capacity(),
+            .promoted_pages = promoted == nullptr ? 0 : promoted->size(),
+            .device_choices = promotion.chosen_on_device,
+            .host_choices = promotion.chosen - promotion.chosen_on_device,
+            .pages_promoted = promotion.promoted,
+            .pages_dropped = promotion.dropped,
+            .promoted_bytes = promotion.copied_bytes,
             .tiles_used = pool_.tiles().used_count(),
             .tiles_total = pool_.tiles().capacity(),
             .slots_used = pool_.slots().used_count(),

@@ -249,37 +249,6 @@ TEST_F(EngineSessionTest, AStreamMayOutliveTheEngine) {
   EXPECT_EQ(Drain(**stream).code(), absl::StatusCode::kCancelled);
 }
 
-TEST_F(EngineSessionTest, DistantBlocksMoveToTheHostWhenPagesRunOut) {
-  EngineLimits limits = SmallLimits();
-  limits.memory.max_pages = 60;  // 30 blocks of 16 tokens in two layers
-  limits.memory.max_host_pages = 400;
-  Start(limits);
-  for (const char* id : {"a", "b"}) ASSERT_TRUE(Create(id).ok());
-  Pour("a", std::string(250, 'x'));
-  Pour("b", std::string(250, 'y'));
-  Pour("a", std::string(250, 'z'));
-  EXPECT_EQ(Get("a")->computed, 500);
-  EXPECT_EQ(Get("b")->computed, 250);
-  EXPECT_GT(engine_->Stats().host_pages_used, 0);
-  EXPECT_LE(engine_->Stats().pages_used, 60);
-  for (const char* id : {"a", "b"}) EXPECT_TRUE(Delete(id).ok());
-  EXPECT_FALSE(Get("a").ok());  // a turn after the last deletion
-  EXPECT_EQ(engine_->Stats().host_pages_used, 0);
-  EXPECT_EQ(engine_->Stats().pages_used, 0);
-}
-
-TEST_F(EngineSessionTest, WithoutASecondTierPagesThatRunOutAreRefused) {
-  EngineLimits limits = SmallLimits();
-  limits.memory.max_pages = 40;
-  Start(limits);
-  ASSERT_TRUE(Create("a").ok());
-  auto stream = OpenAppend("a");
-  ASSERT_TRUE(stream.ok());
-  EXPECT_EQ(Append(**stream, std::string(500, 'x')).status().code(),
-            absl::StatusCode::kResourceExhausted);
-  EXPECT_EQ(Append(**stream, std::string(250, 'x')).value_or(-1), 250);
-}
-
 TEST_F(EngineSessionTest, RefusesLimitsThatMakeNoSense) {
   EngineLimits limits = SmallLimits();
   limits.block_tokens = 20;

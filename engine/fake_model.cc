@@ -19,6 +19,17 @@ uint64_t Mix(uint64_t hash, uint64_t value) {
   return hash ^ (hash >> 29);
 }
 
+// The span of every layer, where it says which pages are hot.
+void AddChoices(const StepChunk& chunk, const std::vector<SpanUse>& span,
+                std::vector<memory::ChosenBlocks>* choices) {
+  if (chunk.kind != memory::TokenKind::kGenerated || !chunk.memory->has_host_pages()) return;
+  for (int32_t layer = 0; layer < chunk.memory->geometry().attention_layers; ++layer) {
+    memory::ChosenBlocks& choice = choices->emplace_back();
+    choice.table = chunk.memory->page_table(layer);
+    for (const SpanUse& use : span) choice.blocks.push_back(use.block);
+  }
+}
+
 // The first span_blocks distant blocks, with falling mass.
 std::vector<SpanUse> Span(const StepChunk& chunk, int32_t block_size) {
   const memory::SpanSettings& settings = chunk.settings;
@@ -107,6 +118,7 @@ StepResult FakeModel::Await() {
   std::vector<SeenChunk> seen;
   for (const StepChunk& chunk : submitted_) {
     result.chunks.push_back(Compute(chunk));
+    AddChoices(chunk, result.chunks.back().span, &result.choices);
     seen.push_back({.begin = chunk.begin,
                     .tokens = static_cast<int64_t>(chunk.tokens.size()),
                     .kind = chunk.kind,

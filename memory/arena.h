@@ -8,6 +8,8 @@
 #define EIDETIC_MEMORY_ARENA_H_
 
 #include <cstddef>
+#include <cstdint>
+#include <span>
 
 #include "absl/status/statusor.h"
 
@@ -26,6 +28,24 @@ class Arena {
   virtual void Copy(void* to, const void* from, size_t bytes) = 0;
   // Copies from host memory, which may be used again at once.
   virtual void CopyFromHost(void* to, const void* from, size_t bytes) = 0;
+
+  struct Transfer {
+    void* to = nullptr;
+    const void* from = nullptr;  // in this arena, or in pinned memory of the host
+    size_t bytes = 0;
+  };
+  using Ticket = int64_t;
+  enum class Progress : uint8_t { kRunning, kDone, kFailed };
+  // Starts copies that come after all that was started before, and run beside what is started
+  // later where the arena can do that. Nothing else touches either side until Poll says that
+  // they have ended. The spans may go at once.
+  virtual Ticket CopyBeside(std::span<const Transfer> transfers) {
+    for (const Transfer& t : transfers) Copy(t.to, t.from, t.bytes);
+    return 0;
+  }
+  // kDone: what is started from now on finds the bytes. A ticket is asked for until it has
+  // ended, and not again.
+  virtual Progress Poll(Ticket ticket) { return Progress::kDone; }
 };
 
 }  // namespace eidetic::memory

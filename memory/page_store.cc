@@ -48,7 +48,7 @@ absl::Status PageStore::EnsureSlab(PageId page) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::vector<PageId>> PageStore::Allocate(int32_t count) {
+absl::StatusOr<std::vector<PageId>> PageStore::Allocate(int32_t count, Fill fill) {
   absl::StatusOr<std::vector<PageId>> pages = allocator_.Allocate(count);
   if (!pages.ok()) {
     return absl::ResourceExhaustedError(
@@ -63,7 +63,7 @@ absl::StatusOr<std::vector<PageId>> PageStore::Allocate(int32_t count) {
     }
   }
   for (PageId page : *pages) {
-    if (dirty_[page.value()]) arena_->Zero(Address(page), stride_);
+    if (fill == Fill::kZero && dirty_[page.value()]) arena_->Zero(Address(page), stride_);
     dirty_[page.value()] = true;
   }
   return pages;

@@ -5,7 +5,7 @@
 // Thread safety: none; the engine's thread owns it. A page's bytes may be read
 //   and written by kernels while its id is held.
 // Ownership: owns the slabs; borrows the arena. Preconditions: CHECKed.
-// Invariant: a page is all zero when it is handed out.
+// Invariant: a page is all zero when it is handed out, unless its taker asked otherwise.
 #ifndef EIDETIC_MEMORY_PAGE_STORE_H_
 #define EIDETIC_MEMORY_PAGE_STORE_H_
 
@@ -27,9 +27,12 @@ class PageStore {
   PageStore(const PageStore&) = delete;
   PageStore& operator=(const PageStore&) = delete;
 
-  // `count` zeroed pages, all or none: RESOURCE_EXHAUSTED when the capacity or
-  // the arena has no room.
-  absl::StatusOr<std::vector<PageId>> Allocate(int32_t count);
+  enum class Fill : uint8_t {
+    kZero,
+    kAny,  // the taker writes every byte
+  };
+  // `count` pages, all or none: RESOURCE_EXHAUSTED when the capacity or the arena has no room.
+  absl::StatusOr<std::vector<PageId>> Allocate(int32_t count, Fill fill = Fill::kZero);
   // A fresh page with the bytes of `page`.
   absl::StatusOr<PageId> Clone(PageId page);
   void AddReference(PageId page) { allocator_.AddReference(page); }

@@ -17,9 +17,11 @@ PageTable::PageTable(PageTable&& other)
     : arena_(other.arena_),
       device_(other.device_),
       host_(other.host_),
-      pages_(std::exchange(other.pages_, {})),
+      copies_(other.copies_),
       addresses_(std::exchange(other.addresses_, nullptr)),
-      capacity_(std::exchange(other.capacity_, 0)) {}
+      capacity_(std::exchange(other.capacity_, 0)) {
+  CHECK(other.pages_.empty());
+}
 
 PageTable::~PageTable() {
   Truncate(0);
@@ -40,11 +42,15 @@ absl::Status PageTable::Reserve(int64_t count) {
   return absl::OkStatus();
 }
 
+void* PageTable::AddressOf(const Page& page) const {
+  return page.copy != PageId() ? device_->Address(page.copy) : StoreOf(page.tier).Address(page.id);
+}
+
 void PageTable::SendAddresses(int64_t first, int64_t last) {
   if (first >= last) return;
   std::vector<void*> addresses;
   for (int64_t i = first; i < last; ++i) {
-    addresses.push_back(StoreOf(pages_[i].tier).Address(pages_[i].id));
+    addresses.push_back(AddressOf(pages_[i]));
   }
   arena_->CopyFromHost(addresses_ + first, addresses.data(), addresses.size() * sizeof(void*));
 }
@@ -52,7 +58,7 @@ void PageTable::SendAddresses(int64_t first, int64_t last) {
 void PageTable::Add(std::span<const PageId> pages) {
   CHECK_LE(count() + static_cast<int64_t>(pages.size()), capacity_);
   const int64_t first = count();
-  for (PageId page : pages) pages_.push_back({Tier::kDevice, page});
+  for (PageId page : pages) pages_.push_back({.tier = Tier::kDevice, .id = page, .copy = {}});
   SendAddresses(first, count());
 }
 
@@ -70,6 +76,11 @@ absl::Status PageTable::Share(const PageTable& from, int64_t shared, int64_t cou
       if (!copy.ok()) return copy.status();
       page.id = *copy;
     }
+    page.copy = PageId();
+    if (page.tier == Tier::kHost) {
+      page.copy = copies_->Join(this, i, page.id);
+      ++host_count_;
+    }
     pages_.push_back(page);
   }
   SendAddresses(0, count);
@@ -78,9 +89,32 @@ absl::Status PageTable::Share(const PageTable& from, int64_t shared, int64_t cou
 
 void PageTable::Truncate(int64_t count) {
   while (this->count() > count) {
-    StoreOf(pages_.back().tier).Release(pages_.back().id);
+    const Page page = pages_.back();
     pages_.pop_back();
+    if (page.tier == Tier::kHost) {
+      copies_->Leave(this, this->count(), page.id);
+      --host_count_;
+    }
+    StoreOf(page.tier).Release(page.id);
   }
+}
+
+PageId PageTable::host_page(int64_t index) const {
+  CHECK(index >= 0 && index < count()) << "no block " << index;
+  return pages_[index].tier == Tier::kHost ? pages_[index].id : PageId();
+}
+
+void PageTable::SetPromoted(int64_t index, PageId copy) {
+  CHECK(host_page(index) != PageId()) << "block " << index << " is on the device";
+  pages_[index].copy = copy;
+  if (changed_first_ == changed_last_) changed_first_ = changed_last_ = index;
+  changed_first_ = std::min(changed_first_, index);
+  changed_last_ = std::max(changed_last_, index + 1);
+}
+
+void PageTable::SendChanged() {
+  SendAddresses(changed_first_, changed_last_);
+  changed_first_ = changed_last_ = 0;
 }
 
 int64_t PageTable::MoveToHost(int64_t first, int64_t last) {
@@ -101,8 +135,9 @@ int64_t PageTable::MoveToHost(int64_t first, int64_t last) {
     Page& page = pages_[movable[m]];
     arena_->Copy(host_->Address((*taken)[m]), device_->Address(page.id), device_->page_bytes());
     device_->Release(page.id);
-    page = {Tier::kHost, (*taken)[m]};
+    page = {.tier = Tier::kHost, .id = (*taken)[m], .copy = {}};
   }
+  host_count_ += static_cast<int64_t>(movable.size());
   SendAddresses(movable.front(), movable.back() + 1);
   return static_cast<int64_t>(movable.size());
 }

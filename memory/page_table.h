@@ -2,19 +2,22 @@
 //
 // What: which page of which tier each block has, on the host; addresses in an array of the
 //   arena's memory, which grows by doubling. A page is an address: kernels read a page in
-//   pinned host memory in place, over the bus.
+//   pinned host memory in place, over the bus, or its copy on the device where there is one.
 // Thread safety: none. Ownership: holds one reference to each page; Truncate(0) or the
 //   destructor gives them back. Borrows stores and arena.
 // Preconditions: CHECKed.
 #ifndef EIDETIC_MEMORY_PAGE_TABLE_H_
 #define EIDETIC_MEMORY_PAGE_TABLE_H_
 
+#include <cstdint>
 #include <span>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "memory/arena.h"
+#include "memory/ids.h"
 #include "memory/page_store.h"
+#include "memory/promoted_pages.h"
 
 namespace eidetic::memory {
 
@@ -25,12 +28,13 @@ enum class Tier : uint8_t {
 
 class PageTable {
  public:
-  // `host`: null where there is one tier alone.
-  PageTable(Arena* arena, PageStore* device, PageStore* host)
-      : arena_(arena), device_(device), host_(host) {}
+  // `host` and `copies`: null where there is one tier alone.
+  PageTable(Arena* arena, PageStore* device, PageStore* host, PromotedPages* copies)
+      : arena_(arena), device_(device), host_(host), copies_(copies) {}
   ~PageTable();
   PageTable(const PageTable&) = delete;
   PageTable& operator=(const PageTable&) = delete;
+  // Precondition: `other` is empty: who knows a table knows it by its address.
   PageTable(PageTable&& other);
 
   // Makes room for `count` addresses. RESOURCE_EXHAUSTED leaves the table as it was.
@@ -45,6 +49,14 @@ class PageTable {
   // it has room, in the order of the arena's operations. How many it moved.
   int64_t MoveToHost(int64_t first, int64_t last);
 
+  // For PromotedPages: the page of the host that block `index` has, or PageId(); whether its copy
+  // is read instead; which copy is (PageId(): none), once SendChanged was called.
+  PageId host_page(int64_t index) const;
+  bool promoted(int64_t index) const { return pages_[index].copy != PageId(); }
+  void SetPromoted(int64_t index, PageId copy);
+  void SendChanged();
+
+  int64_t host_count() const { return host_count_; }  // pages on the host
   int64_t count() const { return static_cast<int64_t>(pages_.size()); }
   // [count()], in the arena's memory; valid until the next Reserve or destruction.
   void* const* addresses() const { return addresses_; }
@@ -53,7 +65,9 @@ class PageTable {
   struct Page {
     Tier tier;
     PageId id;
+    PageId copy;  // of a page on the host: read instead, where it is valid
   };
+  void* AddressOf(const Page& page) const;
   PageStore& StoreOf(Tier tier) const { return tier == Tier::kDevice ? *device_ : *host_; }
   // Sends the addresses of pages [first, last) to the arena's memory.
   void SendAddresses(int64_t first, int64_t last);
@@ -61,7 +75,10 @@ class PageTable {
   Arena* arena_;
   PageStore* device_;
   PageStore* host_;
+  PromotedPages* copies_;
   std::vector<Page> pages_;
+  int64_t host_count_ = 0;
+  int64_t changed_first_ = 0, changed_last_ = 0;  // addresses that SendChanged sends
   void** addresses_ = nullptr;
   int64_t capacity_ = 0;
 };

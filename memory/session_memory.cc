@@ -38,7 +38,25 @@ MemoryPool::MemoryPool(Arena* arena, BlockIndexer* indexer, const MemoryGeometry
   if (host_arena != nullptr && limits.max_host_pages > 0) {
     host_pages_ = std::make_unique<PageStore>(host_arena, geometry.layout.page_bytes(),
                                               limits.max_host_pages);
+    promoted_ = std::make_unique<PromotedPages>(arena, &pages_, host_pages_.get(),
+                                                limits.max_promoted_pages,
+                                                limits.max_promoted_bytes_per_step);
   }
+}
+
+bool MemoryPool::TryMakeRoom(int64_t pages) {
+  if (host_pages_ == nullptr) return false;
+  const int64_t given = promoted_->GiveBack(pages);
+  if (given >= pages) return true;
+  return (make_room_ && make_room_(pages - given)) || given > 0;
+}
+
+int64_t MemoryPool::span_bus_bytes() const {
+  if (promoted_ == nullptr) return 0;
+  const PromotionStats& stats = promoted_->stats();
+  const int64_t read = stats.chosen - stats.chosen_on_device;
+  const PageLayout& layout = geometry_.layout;
+  return read * static_cast<int64_t>(layout.page_bytes()) / layout.kv_heads + stats.copied_bytes;
 }
 
 absl::Status SessionMemory::Extend(PageStore& store, int64_t count,
@@ -66,8 +84,8 @@ absl::Status SessionMemory::Extend(PageStore& store, int64_t count,
 SessionMemory::SessionMemory(MemoryPool* pool, SummaryKind summary)
     : pool_(pool), summary_(summary) {
   for (int32_t layer = 0; layer < pool->geometry().attention_layers; ++layer) {
-    pages_.emplace_back(pool->arena(), &pool->pages(), pool->host_pages());
-    tiles_.emplace_back(pool->arena(), &pool->tiles(), nullptr);
+    pages_.emplace_back(pool->arena(), &pool->pages(), pool->host_pages(), pool->promoted());
+    tiles_.emplace_back(pool->arena(), &pool->tiles(), nullptr, nullptr);
   }
 }
 
@@ -102,6 +120,10 @@ absl::StatusOr<std::unique_ptr<SessionMemory>> SessionMemory::Fork(SummaryKind s
   child.published_ = published_;
   child.blocks_ = BlocksFor(published_);
   const int64_t complete = published_ / pool_->geometry().layout.block_size;
+  const int64_t copied = (child.blocks_ - complete) * static_cast<int64_t>(pages_.size());
+  if (const int64_t more = copied - pool_->pages().free_count(); more > 0) {
+    pool_->TryMakeRoom(more);  // should it fail, the copies say so
+  }
   for (size_t layer = 0; layer < pages_.size(); ++layer) {
     absl::Status status = child.pages_[layer].Share(pages_[layer], complete, child.blocks_);
     if (status.ok() && summary == summary_) {
@@ -196,6 +218,11 @@ const void* SessionMemory::state() const { return pool_->slots().Address(current
 void* SessionMemory::next_state() {
   CHECK(working());
   return pool_->slots().Address(next_);
+}
+
+bool SessionMemory::has_host_pages() const {
+  return std::any_of(pages_.begin(), pages_.end(),
+                     [](const PageTable& table) { return table.host_count() > 0; });
 }
 
 int64_t SessionMemory::page_count() const { return blocks_ * static_cast<int64_t>(pages_.size()); }

@@ -13,6 +13,7 @@
 
 #include <functional>
 #include <memory>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -23,6 +24,7 @@
 #include "memory/page_layout.h"
 #include "memory/page_store.h"
 #include "memory/page_table.h"
+#include "memory/promoted_pages.h"
 #include "memory/span_settings.h"
 #include "memory/state_store.h"
 
@@ -38,6 +40,9 @@ struct MemoryGeometry {
 struct MemoryLimits {
   int32_t max_pages = 1 << 16;  // KV pages, all attention layers together
   int32_t max_host_pages = 0;   // more of them in pinned host memory, for distant blocks
+  // Of max_pages, those that may hold copies of pages of the host; 0: none are made.
+  int32_t max_promoted_pages = 1 << 12;
+  int64_t max_promoted_bytes_per_step = 8 << 20;  // copied between two steps
   int32_t max_state_slots = 512;
 };
 
@@ -58,13 +63,22 @@ class MemoryPool {
   PageStore& tiles() { return tiles_; }
   StateStore& slots() { return slots_; }
 
+  // After each step that made `choices`, before the next one, and now and then without steps:
+  // what was chosen on the host and is hot comes to the device.
+  void BetweenSteps(std::span<const ChosenBlocks> choices) {
+    if (promoted_ != nullptr) promoted_->BetweenSteps(choices);
+  }
+  PromotedPages* promoted() { return promoted_.get(); }  // null: there is one tier alone
+  // What chosen blocks and copies took over the bus since the pool's beginning, by formula: a
+  // KV head reads its part of a page. Pages that were read to choose do not count.
+  int64_t span_bus_bytes() const;
+
   // Called when `pages` more pages are wanted on the device than are free: moves others to the
   // host. Whether it moved any.
   using MakeRoom = std::function<bool(int64_t pages)>;
   void set_make_room(MakeRoom make_room) { make_room_ = std::move(make_room); }
-  bool TryMakeRoom(int64_t pages) {
-    return host_pages_ != nullptr && make_room_ && make_room_(pages);
-  }
+  // Copies of pages of the host go first. Whether any page came free.
+  bool TryMakeRoom(int64_t pages);
 
  private:
   Arena* arena_;
@@ -72,6 +86,7 @@ class MemoryPool {
   MemoryGeometry geometry_;
   PageStore pages_;
   std::unique_ptr<PageStore> host_pages_;
+  std::unique_ptr<PromotedPages> promoted_;
   PageStore tiles_;
   StateStore slots_;
   MakeRoom make_room_;
@@ -116,8 +131,11 @@ class SessionMemory {
   // For kernels: tables in the arena's memory, valid until the next Reserve or destruction.
   void* const* pages(int32_t layer) const { return pages_[layer].addresses(); }
   void* const* tiles(int32_t layer) const { return tiles_[layer].addresses(); }
-  const void* state() const;  // published: a step reads it
-  void* next_state();         // a step writes it. Precondition: working()
+  // What a ChosenBlocks of `layer` names, until destruction.
+  PageTable* page_table(int32_t layer) { return &pages_[layer]; }
+  bool has_host_pages() const;  // in any layer
+  const void* state() const;    // published: a step reads it
+  void* next_state();           // a step writes it. Precondition: working()
   SummaryKind summary() const { return summary_; }
   const MemoryGeometry& geometry() const { return pool_->geometry(); }
 

@@ -12,6 +12,7 @@
 #include "memory/host_arena.h"
 #include "memory/host_indexer.h"
 #include "memory/session_memory.h"
+#include "memory/slow_arena.h"
 #include "memory/span_retrieval.h"
 
 namespace eidetic::memory {
@@ -19,7 +20,12 @@ namespace {
 
 constexpr PageLayout kLayout{.block_size = 16, .kv_heads = 2, .head_dim = 2};
 constexpr MemoryGeometry kGeometry{.layout = kLayout, .attention_layers = 2, .state_bytes = 64};
-constexpr MemoryLimits kLimits{.max_pages = 150, .max_state_slots = 12};
+constexpr MemoryLimits kOneTier{.max_pages = 150, .max_state_slots = 12};
+constexpr MemoryLimits kTwoTiers{.max_pages = 120,
+                                 .max_host_pages = 60,
+                                 .max_promoted_pages = 9,
+                                 .max_promoted_bytes_per_step = 5 * 2 * 2 * 2 * 16 * 4,
+                                 .max_state_slots = 12};
 constexpr size_t kFloatsPerToken = 2 * 2 * 2;  // keys and values, heads, channels
 
 // A session beside what it should hold: one tag per position, no two alike
@@ -32,9 +38,31 @@ struct Tracked {
 
 class Life {
  public:
-  Life() : arena_(size_t{64} << 20), pool_(&arena_, &indexer_, kGeometry, kLimits) {}
+  explicit Life(const MemoryLimits& limits)
+      : limits_(limits), pool_(&arena_, &indexer_, kGeometry, limits, &host_arena_) {
+    arena_.progress = [this] {
+      const uint32_t dice = random_() % 16;
+      return dice == 0  ? Arena::Progress::kFailed
+             : dice < 8 ? Arena::Progress::kRunning
+                        : Arena::Progress::kDone;
+    };
+    pool_.set_make_room([this](int64_t pages) { return MoveToHost(pages) > 0; });
+  }
 
+  void Run(int steps) {
+    for (int step = 0; step < steps; ++step) {
+      Step();
+      ASSERT_FALSE(testing::Test::HasFailure()) << "step " << step;
+    }
+    End();
+  }
+
+  int64_t refused = 0, forked = 0;
+  const PromotionStats& promotion() { return pool_.promoted()->stats(); }
+
+ private:
   void Step() {
+    pool_.BetweenSteps(Choices());
     const uint32_t action = random_() % 16;
     if (sessions_.empty() || action == 0) {
       Create();
@@ -56,14 +84,40 @@ class Life {
   void End() {
     for (const Tracked& session : sessions_) CheckContents(session);
     sessions_.clear();
+    arena_.progress = [] { return Arena::Progress::kDone; };
+    pool_.BetweenSteps({});
     CheckCounts();
+    if (pool_.host_pages() == nullptr) return;
+    EXPECT_EQ(pool_.promoted()->size(), 0);
+    EXPECT_EQ(pool_.host_pages()->used_count(), 0);
   }
 
-  int64_t refused = 0, forked = 0;
-
- private:
   Tracked& Any() { return sessions_[random_() % sessions_.size()]; }
   SummaryKind AnyKind() { return static_cast<SummaryKind>(random_() % 4); }
+
+  int64_t MoveToHost(int64_t wanted) {
+    int64_t moved = 0;
+    for (Tracked& session : sessions_) {
+      const auto complete = static_cast<BlockIndex>(session.memory->published() / 16);
+      moved += session.memory->MoveToHost(0, complete, wanted);
+      if (moved >= wanted) break;
+    }
+    return moved;
+  }
+
+  // What a step might have chosen: a few sessions, a few blocks of one layer each.
+  std::vector<ChosenBlocks> Choices() {
+    std::vector<ChosenBlocks> choices;
+    if (pool_.host_pages() == nullptr) return choices;
+    for (Tracked& session : sessions_) {
+      const Position complete = session.memory->published() / 16;
+      if (complete == 0 || random_() % 2) continue;
+      ChosenBlocks& choice = choices.emplace_back();
+      choice.table = session.memory->page_table(random_() % kGeometry.attention_layers);
+      for (int i = 0; i < 3; ++i) choice.blocks.push_back(random_() % complete);
+    }
+    return choices;
+  }
 
   void Create() {
     auto created = SessionMemory::Create(&pool_, AnyKind());
@@ -178,15 +232,28 @@ class Life {
   // The stores hold what the sessions' tables name, and nothing else.
   void CheckCounts() {
     std::set<const void*> pages, tiles;
+    std::set<PageId> host_pages;
     for (const Tracked& session : sessions_) {
       for (int32_t layer = 0; layer < kGeometry.attention_layers; ++layer) {
         void* const* page = session.memory->pages(layer);
         void* const* tile = session.memory->tiles(layer);
-        pages.insert(page, page + session.memory->page_count() / 2);
         tiles.insert(tile, tile + session.memory->tile_count() / 2);
+        for (int64_t b = 0; b < session.memory->page_count() / 2; ++b) {
+          const PageId host = session.memory->page_table(layer)->host_page(b);
+          host == PageId() ? (void)pages.insert(page[b]) : (void)host_pages.insert(host);
+        }
       }
     }
-    ASSERT_EQ(pool_.pages().used_count(), static_cast<int32_t>(pages.size()));
+    const int64_t copies = pool_.promoted() == nullptr ? 0 : pool_.promoted()->size();
+    ASSERT_LE(copies, limits_.max_promoted_pages);
+    ASSERT_EQ(pool_.pages().used_count(), static_cast<int64_t>(pages.size()) + copies);
+    const int64_t on_host = static_cast<int64_t>(host_pages.size());
+    if (copies > 0) {  // some may be of pages whose sessions have gone while they were made
+      ASSERT_GE(pool_.host_pages()->used_count(), on_host);
+      ASSERT_LE(pool_.host_pages()->used_count(), on_host + copies);
+    } else if (pool_.host_pages() != nullptr) {
+      ASSERT_EQ(pool_.host_pages()->used_count(), on_host);
+    }
     ASSERT_EQ(pool_.tiles().used_count(), static_cast<int32_t>(tiles.size()));
     ASSERT_EQ(pool_.slots().used_count(), static_cast<int32_t>(sessions_.size()));
   }
@@ -197,7 +264,9 @@ class Life {
   }
 
   std::mt19937 random_{17};
-  HostArena arena_;
+  const MemoryLimits limits_;
+  SlowArena arena_{size_t{64} << 20};
+  HostArena host_arena_{size_t{64} << 20};
   HostIndexer indexer_;
   MemoryPool pool_;
   std::vector<Tracked> sessions_;
@@ -205,15 +274,21 @@ class Life {
 };
 
 TEST(SessionMemoryFuzz, EverySessionRemembersItsOwnPastAlone) {
-  Life life;
-  for (int step = 0; step < 20000; ++step) {
-    life.Step();
-    ASSERT_FALSE(testing::Test::HasFailure()) << "step " << step;
-  }
-  life.End();
+  Life life(kOneTier);
+  life.Run(20000);
   // The limits were met and forks were made, often enough to mean something.
   EXPECT_GT(life.refused, 500);
   EXPECT_GT(life.forked, 500);
+}
+
+TEST(SessionMemoryFuzz, AlsoWhilePagesMoveToTheHostAndBack) {
+  Life life(kTwoTiers);
+  life.Run(20000);
+  EXPECT_GT(life.refused, 500);
+  EXPECT_GT(life.forked, 500);
+  EXPECT_GT(life.promotion().promoted, 500);
+  EXPECT_GT(life.promotion().dropped, 500);
+  EXPECT_GT(life.promotion().chosen_on_device, 500);
 }
 
 }  // namespace

@@ -154,6 +154,14 @@ absl::StatusOr<GenerateSpec> ToGenerateSpec(const v1::GenerateRequest& request,
   return spec;
 }
 
+absl::StatusOr<int32_t> MessageTokens(const v1::GenerateRequest& request) {
+  if (!request.has_max_message_tokens()) return 1;
+  const absl::Status status =
+      CheckRange("max_message_tokens", request.max_message_tokens(), 1, kMaxMessageTokens);
+  if (!status.ok()) return status;
+  return request.max_message_tokens();
+}
+
 absl::StatusOr<ScoreSpec> ToScoreSpec(const v1::ScoreRequest& request, const ServedModel& served) {
   auto target = TargetOf(request, served);
   if (!target.ok()) return target.status();

@@ -23,6 +23,7 @@ inline constexpr int32_t kMaxLogprobs = 20;
 inline constexpr int32_t kMaxStopStrings = 16;
 inline constexpr int32_t kMaxStopStringBytes = 256;
 inline constexpr int32_t kMaxStopTokens = 64;
+inline constexpr int32_t kMaxMessageTokens = 1024;
 inline constexpr int32_t kMaxLogitBias = 1024;
 inline constexpr int32_t kMaxRequestIdCharacters = 128;
 inline constexpr int32_t kDefaultPageSize = 50;
@@ -33,6 +34,9 @@ inline constexpr int32_t kMaxSearchLimit = 64;
 // Also FAILED_PRECONDITION for messages to a model without a chat form.
 absl::StatusOr<GenerateSpec> ToGenerateSpec(const v1::GenerateRequest& request,
                                             const ServedModel& served);
+
+// How many tokens one message of the answer may carry; 1 when the request does not say.
+absl::StatusOr<int32_t> MessageTokens(const v1::GenerateRequest& request);
 
 struct ScoreSpec {
   std::optional<SessionName> session;

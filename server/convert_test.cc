@@ -129,6 +129,7 @@ TEST_F(ConvertTest, AFingerprintIsOfTheBodyAlone) {
   const std::string first = ToGenerateSpec(request_, served_)->fingerprint;
   request_.set_request_id("b");
   request_.set_resume_from(7);
+  request_.set_max_message_tokens(8);
   EXPECT_EQ(ToGenerateSpec(request_, served_)->fingerprint, first);
   request_.set_max_tokens(9);
   EXPECT_NE(ToGenerateSpec(request_, served_)->fingerprint, first);

@@ -22,7 +22,7 @@ std::string Sha256(std::string_view bytes) {
 std::string Fingerprint(const google::protobuf::Message& request) {
   const std::unique_ptr<google::protobuf::Message> body(request.New());
   body->CopyFrom(request);
-  for (const char* name : {"request_id", "resume_from"}) {
+  for (const char* name : {"request_id", "resume_from", "max_message_tokens"}) {
     const auto* field = body->GetDescriptor()->FindFieldByName(name);
     if (field != nullptr) body->GetReflection()->ClearField(body.get(), field);
   }

@@ -14,8 +14,9 @@ namespace eidetic {
 // 32 bytes.
 std::string Sha256(std::string_view bytes);
 
-// What a request asks for, in 32 bytes: its type and its fields, `request_id` and `resume_from`
-// left out where it has them. The same body gives the same fingerprint in every build.
+// What a request asks for, in 32 bytes: its type and its fields, without those that tell which
+// part of the answer is sent, and how: `request_id`, `resume_from`, `max_message_tokens`. The
+// same body gives the same fingerprint in every build.
 std::string Fingerprint(const google::protobuf::Message& request);
 
 }  // namespace eidetic

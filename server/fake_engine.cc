@@ -277,6 +277,8 @@ EngineStats FakeEngine::Stats() const {
   stats.running = 3;
   stats.pages_used = 40;
   stats.tiles_used = 5;
+  stats.promoted_pages = 7;
+  stats.host_choices = 11;
   stats.heartbeat = heartbeat_.value_or(absl::Now());
   return stats;
 }

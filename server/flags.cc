@@ -4,6 +4,7 @@
 
 #include "absl/flags/flag.h"
 #include "absl/strings/str_cat.h"
+#include "server/convert.h"
 #include "server/field_check.h"
 
 ABSL_FLAG(std::string, model, "",
@@ -46,6 +47,12 @@ ABSL_FLAG(int32_t, max_pages, eidetic::EngineLimits().memory.max_pages,
 ABSL_FLAG(int32_t, max_host_pages, eidetic::EngineLimits().memory.max_host_pages,
           "on a GPU: further pages in pinned host memory; when the device's are used up, blocks "
           "that sessions reach through retrieval alone move there and are read in place");
+ABSL_FLAG(int32_t, max_promoted_pages, eidetic::EngineLimits().memory.max_promoted_pages,
+          "with --max_host_pages: of --max_pages, those that may hold copies of pages in host "
+          "memory that retrieval chose; 0: none are made");
+ABSL_FLAG(int64_t, max_promoted_bytes_per_step,
+          eidetic::EngineLimits().memory.max_promoted_bytes_per_step,
+          "bytes of such copies that are made beside one step");
 ABSL_FLAG(int32_t, max_state_slots, eidetic::EngineLimits().memory.max_state_slots,
           "recurrent states; a session needs one, and another while it works");
 ABSL_FLAG(int32_t, max_batch_sequences, eidetic::EngineLimits().plan.max_batch_sequences,
@@ -70,6 +77,11 @@ ABSL_FLAG(int32_t, max_request_bytes, eidetic::ServerOptions().max_request_bytes
           "size of one request message; larger ones are refused unread");
 ABSL_FLAG(int32_t, max_streams_per_connection, eidetic::ServerOptions().max_streams_per_connection,
           "RPCs that one connection may run at once");
+ABSL_FLAG(int32_t, max_message_tokens, eidetic::ServerOptions().max_message_tokens,
+          "tokens that one message of an answer carries at most, where a client takes several and "
+          "its stream is behind; 1: always a message a token");
+ABSL_FLAG(int32_t, stream_threads, eidetic::ServerOptions().stream_threads,
+          "threads that write generated tokens to their streams");
 ABSL_FLAG(absl::Duration, keepalive_time, eidetic::ServerOptions().keepalive_time,
           "silence on a connection before its client is pinged");
 ABSL_FLAG(absl::Duration, heartbeat_timeout, eidetic::ServerOptions().heartbeat_timeout,
@@ -116,6 +128,8 @@ absl::Status TakeLimits(EngineLimits* to) {
       Take(FLAGS_query_chunk_tokens, 1, 1 << 20, &to->query_chunk_tokens),
       Take(FLAGS_max_pages, 1, kMany, &to->memory.max_pages),
       Take(FLAGS_max_host_pages, 0, kMany, &to->memory.max_host_pages),
+      Take(FLAGS_max_promoted_pages, 0, kMany, &to->memory.max_promoted_pages),
+      Take(FLAGS_max_promoted_bytes_per_step, 0, kMany, &to->memory.max_promoted_bytes_per_step),
       Take(FLAGS_max_state_slots, 2, kMany, &to->memory.max_state_slots),
       Take(FLAGS_max_batch_sequences, 1, 1 << 16, &to->plan.max_batch_sequences),
       Take(FLAGS_max_batch_tokens, 1, 1 << 20, &to->plan.max_batch_tokens),
@@ -158,6 +172,8 @@ absl::Status TakeServer(ServerOptions* to) {
   return First({
       Take(FLAGS_max_request_bytes, 1024, kMany, &to->max_request_bytes),
       Take(FLAGS_max_streams_per_connection, 1, kMany, &to->max_streams_per_connection),
+      Take(FLAGS_max_message_tokens, 1, kMaxMessageTokens, &to->max_message_tokens),
+      Take(FLAGS_stream_threads, 1, 256, &to->stream_threads),
       Take(FLAGS_keepalive_time, absl::Seconds(1), &to->keepalive_time),
       Take(FLAGS_heartbeat_timeout, absl::Milliseconds(100), &to->heartbeat_timeout),
       Take(FLAGS_shutdown_grace, absl::ZeroDuration(), &to->shutdown_grace),

@@ -1,9 +1,9 @@
 #include "server/generate_reactor.h"
 
+#include <algorithm>
 #include <utility>
 #include <variant>
 
-#include "eidetic/v1/generation_service.pb.h"
 #include "server/convert.h"
 #include "server/grpc_status.h"
 #include "server/rpc.h"
@@ -13,8 +13,8 @@ namespace eidetic {
 
 grpc::ServerWriteReactor<grpc::ByteBuffer>* GenerateReactor::Start(
     grpc::CallbackServerContext* context, const grpc::ByteBuffer& request,
-    const ServedModel* served) {
-  const std::shared_ptr<GenerateReactor> reactor(new GenerateReactor(context, served));
+    const ServedModel* served, const Streaming& streaming) {
+  const std::shared_ptr<GenerateReactor> reactor(new GenerateReactor(context, served, streaming));
   reactor->self_ = reactor;
   const absl::Status status = reactor->Submit(request);
   if (!status.ok()) reactor->End(status);
@@ -27,6 +27,9 @@ absl::Status GenerateReactor::Submit(const grpc::ByteBuffer& bytes) {
   v1::GenerateRequest request;
   status = ParseRequest(bytes, &request);
   if (!status.ok()) return status;
+  const auto message_tokens = MessageTokens(request);
+  if (!message_tokens.ok()) return message_tokens.status();
+  message_tokens_ = std::min(message_tokens_, *message_tokens);
   auto spec = ToGenerateSpec(request, *served_);
   if (!spec.ok()) return spec.status();
   logprobs_ = request.has_logprobs();
@@ -43,7 +46,7 @@ void GenerateReactor::OnOpened(absl::StatusOr<std::shared_ptr<GenerationReader>>
     if (end_) return;  // the stream died meanwhile: `reader` goes, and its work with it
     reader_ = *std::move(reader);
   }
-  Advance();
+  AdvanceElsewhere();
 }
 
 void GenerateReactor::End(const absl::Status& status) {
@@ -65,7 +68,7 @@ void GenerateReactor::Advance() {
     if (finished_ || writing_) return;
     if (!end_) {
       if (reader_ == nullptr || waiting_) return;
-      if (const std::optional<GenerationEvent> event = reader_->TryNext()) {
+      if (const std::optional<GenerationEvent> event = NextEvent()) {
         Take(*event);
       } else {
         waiting_ = true;
@@ -84,6 +87,10 @@ void GenerateReactor::Advance() {
   Finish(ToGrpcStatus(end));
 }
 
+void GenerateReactor::AdvanceElsewhere() {
+  threads_->Post([self = shared_from_this()] { self->Advance(); });
+}
+
 void GenerateReactor::WaitFor(GenerationReader& reader) {
   // A weak reference, because the reader that we own keeps the callback.
   reader.NotifyWhenReady([weak = weak_from_this()] {
@@ -93,8 +100,13 @@ void GenerateReactor::WaitFor(GenerationReader& reader) {
       absl::MutexLock lock(&self->mutex_);
       self->waiting_ = false;
     }
-    self->Advance();
+    self->AdvanceElsewhere();
   });
+}
+
+std::optional<GenerationEvent> GenerateReactor::NextEvent() {
+  if (ahead_) return std::exchange(ahead_, std::nullopt);
+  return reader_->TryNext();
 }
 
 void GenerateReactor::Take(const GenerationEvent& event) {
@@ -106,7 +118,7 @@ void GenerateReactor::Take(const GenerationEvent& event) {
   if (const auto* start = std::get_if<GenerationStart>(&event)) {
     *response.mutable_start() = ToProto(*start);
   } else if (const auto* token = std::get_if<TokenEvent>(&event)) {
-    *response.mutable_delta() = ToProto(*token, logprobs_, served_->engine->tokenizer());
+    GatherTokens(*token, &response);
   } else {
     *response.mutable_finish() = ToProto(std::get<GenerationFinish>(event));
     last_written_ = true;
@@ -114,6 +126,26 @@ void GenerateReactor::Take(const GenerationEvent& event) {
   message_ = ToBytes(response);
   writing_ = true;
   StartWrite(&message_);
+}
+
+void GenerateReactor::GatherTokens(const TokenEvent& first, v1::GenerateResponse* response) {
+  const Tokenizer& tokenizer = served_->engine->tokenizer();
+  v1::TokenDelta delta = ToProto(first, logprobs_, tokenizer);
+  if (message_tokens_ > 1) ahead_ = reader_->TryNext();
+  const TokenEvent* next = ahead_ ? std::get_if<TokenEvent>(&*ahead_) : nullptr;
+  if (next == nullptr) {
+    *response->mutable_delta() = std::move(delta);
+    return;
+  }
+  v1::TokenDeltas& deltas = *response->mutable_deltas();
+  size_t bytes = delta.ByteSizeLong();
+  *deltas.add_tokens() = std::move(delta);
+  while (next != nullptr && deltas.tokens_size() < message_tokens_ && bytes < kFullMessageBytes) {
+    *deltas.add_tokens() = ToProto(*next, logprobs_, tokenizer);
+    bytes += deltas.tokens().rbegin()->ByteSizeLong();
+    ahead_ = reader_->TryNext();
+    next = ahead_ ? std::get_if<TokenEvent>(&*ahead_) : nullptr;
+  }
 }
 
 void GenerateReactor::OnWriteDone(bool ok) {

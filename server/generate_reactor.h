@@ -1,7 +1,8 @@
 // One Generate stream: events out of a GenerationReader, one write in flight.
 //
 // What: takes the next event only when the previous one was written, so a slow reader slows
-//   nobody: the engine sees the reader's lag and pauses the sequence. When the stream dies the
+//   nobody: the engine sees the reader's lag and pauses the sequence. Tokens that had to wait
+//   for that go into one message, if the request allows it. When the stream dies the
 //   reader is dropped, and the work stops at the next step.
 // Thread safety: gRPC's threads and the engine's loop call it at once; the mutex guards
 //   everything, and neither the engine nor Finish is called under it.
@@ -20,21 +21,38 @@
 
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
+#include "eidetic/v1/generation_service.pb.h"
 #include "engine/engine.h"
 #include "server/served_model.h"
+#include "server/stream_threads.h"
 
 namespace eidetic {
+
+// How a server streams.
+struct Streaming {
+  // Shared, for the engine may call back while the server that owns them goes.
+  std::shared_ptr<StreamThreads> threads;
+  int32_t max_message_tokens = 1;  // whatever a request allows
+};
 
 class GenerateReactor final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
                               public std::enable_shared_from_this<GenerateReactor> {
  public:
   static grpc::ServerWriteReactor<grpc::ByteBuffer>* Start(grpc::CallbackServerContext* context,
                                                            const grpc::ByteBuffer& request,
-                                                           const ServedModel* served);
+                                                           const ServedModel* served,
+                                                           const Streaming& streaming);
 
  private:
-  GenerateReactor(grpc::CallbackServerContext* context, const ServedModel* served)
-      : context_(context), served_(served) {}
+  // A message that has reached it takes no further token: clients refuse large messages.
+  static constexpr size_t kFullMessageBytes = 64 << 10;
+
+  GenerateReactor(grpc::CallbackServerContext* context, const ServedModel* served,
+                  const Streaming& streaming)
+      : context_(context),
+        served_(served),
+        threads_(streaming.threads),
+        message_tokens_(streaming.max_message_tokens) {}
 
   absl::Status Submit(const grpc::ByteBuffer& bytes);
   void OnOpened(absl::StatusOr<std::shared_ptr<GenerationReader>> reader);
@@ -42,9 +60,16 @@ class GenerateReactor final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   void End(const absl::Status& status);
   // Does what can be done next: write, wait for the engine, or finish.
   void Advance();
+  // The same on a stream thread: the engine's loop is not to wait for gRPC.
+  void AdvanceElsewhere();
   void WaitFor(GenerationReader& reader);
+  // The event after the last one taken, or none yet.
+  std::optional<GenerationEvent> NextEvent() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Starts the write of `event`, or makes it the stream's end.
   void Take(const GenerationEvent& event) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Puts `first` and the tokens that wait behind it into `response`.
+  void GatherTokens(const TokenEvent& first, v1::GenerateResponse* response)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   void OnWriteDone(bool ok) override;
   void OnCancel() override;
@@ -52,12 +77,15 @@ class GenerateReactor final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
 
   grpc::CallbackServerContext* const context_;
   const ServedModel* const served_;
+  const std::shared_ptr<StreamThreads> threads_;
   bool logprobs_ = false;
+  int32_t message_tokens_;  // of one message, at most
   std::shared_ptr<GenerateReactor> self_;
 
   absl::Mutex mutex_;
   std::shared_ptr<GenerationReader> reader_ ABSL_GUARDED_BY(mutex_);
-  grpc::ByteBuffer message_ ABSL_GUARDED_BY(mutex_);  // in flight
+  std::optional<GenerationEvent> ahead_ ABSL_GUARDED_BY(mutex_);  // taken, not yet to be told
+  grpc::ByteBuffer message_ ABSL_GUARDED_BY(mutex_);              // in flight
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;
   bool waiting_ ABSL_GUARDED_BY(mutex_) = false;  // for the reader's notification
   bool last_written_ ABSL_GUARDED_BY(mutex_) = false;

@@ -5,14 +5,13 @@
 
 #include "server/content_tokens.h"
 #include "server/convert.h"
-#include "server/generate_reactor.h"
 #include "server/to_proto.h"
 
 namespace eidetic {
 
 grpc::ServerWriteReactor<grpc::ByteBuffer>* GenerationServiceImpl::Generate(Context* context,
                                                                             const Bytes* in) {
-  return GenerateReactor::Start(context, *in, served_);
+  return GenerateReactor::Start(context, *in, served_, streaming_);
 }
 
 absl::Status GenerationServiceImpl::DoScore(UnaryCall<v1::ScoreRequest, v1::ScoreResponse>* call) {

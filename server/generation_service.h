@@ -6,7 +6,10 @@
 #ifndef EIDETIC_SERVER_GENERATION_SERVICE_H_
 #define EIDETIC_SERVER_GENERATION_SERVICE_H_
 
+#include <utility>
+
 #include "eidetic/v1/generation_service.grpc.pb.h"
+#include "server/generate_reactor.h"
 #include "server/rpc.h"
 #include "server/served_model.h"
 
@@ -20,7 +23,8 @@ using Service = S::WithRawCallbackMethod_Generate<S::WithRawCallbackMethod_Score
 
 class GenerationServiceImpl final : public generation_rpc::Service {
  public:
-  explicit GenerationServiceImpl(const ServedModel* served) : served_(served) {}
+  GenerationServiceImpl(const ServedModel* served, Streaming streaming)
+      : served_(served), streaming_(std::move(streaming)) {}
 
  private:
   using Context = grpc::CallbackServerContext;
@@ -42,6 +46,7 @@ class GenerationServiceImpl final : public generation_rpc::Service {
   }
 
   const ServedModel* const served_;
+  const Streaming streaming_;
 };
 
 }  // namespace eidetic

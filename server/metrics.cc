@@ -43,14 +43,15 @@ prometheus::Family<prometheus::Counter>& CounterFamily(prometheus::Registry& reg
   return prometheus::BuildCounter().Name(name).Help(help).Register(registry);
 }
 
-// A gauge that is read when the page is asked for.
-struct StatsGauge {
+// A number that is read when the page is asked for.
+struct StatsNumber {
   const char* name;
   const char* help;
   const char* kind;  // label, or null
   int64_t EngineStats::*value;
+  prometheus::MetricType type = prometheus::MetricType::Gauge;
 };
-constexpr StatsGauge kStatsGauges[] = {
+constexpr StatsNumber kStatsNumbers[] = {
     {"eidetic_requests_running", "Requests that take part in steps.", nullptr,
      &EngineStats::running},
     {"eidetic_requests_queued", "Requests that wait for their first step.", nullptr,
@@ -65,16 +66,34 @@ constexpr StatsGauge kStatsGauges[] = {
     {"eidetic_state_slots_used", "State slots taken.", nullptr, &EngineStats::slots_used},
     {"eidetic_state_slots_capacity", "State slots that there are.", nullptr,
      &EngineStats::slots_total},
+    {"eidetic_promoted_pages", "Pages that hold a copy of one in host memory.", nullptr,
+     &EngineStats::promoted_pages},
+    {"eidetic_span_choices_total",
+     "Blocks chosen for spans in sessions with pages in host memory, by where they were read.",
+     "kv", &EngineStats::device_choices, prometheus::MetricType::Counter},
+    {"eidetic_span_choices_total", "", "kv_host", &EngineStats::host_choices,
+     prometheus::MetricType::Counter},
+    {"eidetic_pages_promoted_total", "Copies of pages in host memory that came into use.", nullptr,
+     &EngineStats::pages_promoted, prometheus::MetricType::Counter},
+    {"eidetic_pages_dropped_total", "Copies of pages in host memory that were given up.", nullptr,
+     &EngineStats::pages_dropped, prometheus::MetricType::Counter},
+    {"eidetic_promoted_bytes_total", "Bytes copied from host memory for them.", nullptr,
+     &EngineStats::promoted_bytes, prometheus::MetricType::Counter},
 };
 
-void AddStatsGauges(const EngineStats& stats, std::vector<prometheus::MetricFamily>* families) {
-  for (const StatsGauge& gauge : kStatsGauges) {
-    if (families->empty() || families->back().name != gauge.name) {
-      families->push_back({gauge.name, gauge.help, prometheus::MetricType::Gauge, {}});
+void AddStatsNumbers(const EngineStats& stats, std::vector<prometheus::MetricFamily>* families) {
+  for (const StatsNumber& number : kStatsNumbers) {
+    if (families->empty() || families->back().name != number.name) {
+      families->push_back({number.name, number.help, number.type, {}});
     }
     prometheus::ClientMetric metric;
-    if (gauge.kind != nullptr) metric.label.push_back({"kind", gauge.kind});
-    metric.gauge.value = stats.*gauge.value;
+    if (number.kind != nullptr) metric.label.push_back({"kind", number.kind});
+    const auto value = static_cast<double>(stats.*number.value);
+    if (number.type == prometheus::MetricType::Counter) {
+      metric.counter.value = value;
+    } else {
+      metric.gauge.value = value;
+    }
     families->back().metric.push_back(std::move(metric));
   }
 }
@@ -153,7 +172,7 @@ void Metrics::Watch(const Engine* engine) {
 std::vector<prometheus::MetricFamily> Metrics::Collect() const {
   std::vector<prometheus::MetricFamily> families = registry_.Collect();
   absl::MutexLock lock(&mutex_);
-  if (engine_ != nullptr) AddStatsGauges(engine_->Stats(), &families);
+  if (engine_ != nullptr) AddStatsNumbers(engine_->Stats(), &families);
   return families;
 }
 

@@ -1,7 +1,7 @@
 // What Prometheus is told. Every name carries its unit.
 //
-// What: counters and histograms that the engine and the RPCs feed, and gauges that are read from
-//   Engine::Stats when the page is asked for.
+// What: counters and histograms that the engine and the RPCs feed, and gauges and counters that are
+//   read from Engine::Stats when the page is asked for.
 // Thread safety: thread-safe. Ownership: owns the registry; borrows the engine that it watches.
 // Preconditions: Watch(nullptr) before the engine goes.
 #ifndef EIDETIC_SERVER_METRICS_H_
@@ -37,7 +37,7 @@ class Metrics : public EngineObserver, public prometheus::Collectable {
   // One RPC ended. Both are labels: the caller sees to it that there are few of them.
   void CountRpc(const std::string& method, const std::string& code);
 
-  // The engine whose Stats become gauges; null for none.
+  // The engine whose Stats are shown; null for none.
   void Watch(const Engine* engine);
 
   std::vector<prometheus::MetricFamily> Collect() const override;

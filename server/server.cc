@@ -42,7 +42,7 @@ void SetLimits(const ServerOptions& options, grpc::ServerBuilder* builder) {
 absl::StatusOr<std::unique_ptr<EideticServer>> EideticServer::Start(ServedModel served,
                                                                     Metrics* metrics,
                                                                     const ServerOptions& options) {
-  std::unique_ptr<EideticServer> server(new EideticServer(std::move(served)));
+  std::unique_ptr<EideticServer> server(new EideticServer(std::move(served), options));
   grpc::EnableDefaultHealthCheckService(true);
   grpc::ServerBuilder builder;
   if (!options.enable_reflection) builder.SetOption(std::make_unique<WithoutReflection>());
@@ -63,6 +63,11 @@ absl::StatusOr<std::unique_ptr<EideticServer>> EideticServer::Start(ServedModel 
   server->health_ = std::make_unique<HealthWatcher>(
       server->served_.engine, server->server_->GetHealthCheckService(), options.heartbeat_timeout);
   return server;
+}
+
+EideticServer::~EideticServer() {
+  Shutdown(absl::ZeroDuration());
+  stream_threads_->Stop();
 }
 
 void EideticServer::Shutdown(absl::Duration grace) {

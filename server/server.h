@@ -20,6 +20,7 @@
 #include "server/model_service.h"
 #include "server/served_model.h"
 #include "server/session_service.h"
+#include "server/stream_threads.h"
 
 namespace eidetic {
 
@@ -27,6 +28,8 @@ struct ServerOptions {
   std::string address = "127.0.0.1:50051";  // port 0: the system chooses
   int32_t max_request_bytes = 4 << 20;
   int32_t max_streams_per_connection = 1024;
+  int32_t max_message_tokens = 64;                       // of those that a request allows
+  int32_t stream_threads = 2;                            // that write to streams
   absl::Duration keepalive_time = absl::Seconds(30);     // silence before a peer is pinged
   absl::Duration heartbeat_timeout = absl::Seconds(10);  // see HealthWatcher
   absl::Duration shutdown_grace = absl::Seconds(30);
@@ -38,7 +41,7 @@ class EideticServer {
   // INVALID_ARGUMENT when it can not listen on the address.
   static absl::StatusOr<std::unique_ptr<EideticServer>> Start(ServedModel served, Metrics* metrics,
                                                               const ServerOptions& options);
-  ~EideticServer() { Shutdown(absl::ZeroDuration()); }
+  ~EideticServer();
 
   // The port that it listens on.
   int port() const { return port_; }
@@ -48,11 +51,15 @@ class EideticServer {
   void Shutdown(absl::Duration grace);
 
  private:
-  explicit EideticServer(ServedModel served) : served_(std::move(served)) {}
+  EideticServer(ServedModel served, const ServerOptions& options)
+      : served_(std::move(served)),
+        stream_threads_(std::make_shared<StreamThreads>(options.stream_threads)),
+        generation_(&served_, {stream_threads_, options.max_message_tokens}) {}
 
   const ServedModel served_;
   SessionServiceImpl sessions_{&served_};
-  GenerationServiceImpl generation_{&served_};
+  const std::shared_ptr<StreamThreads> stream_threads_;
+  GenerationServiceImpl generation_;
   ModelServiceImpl models_{&served_};
   int port_ = 0;
   std::unique_ptr<grpc::Server> server_;

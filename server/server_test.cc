@@ -110,6 +110,8 @@ TEST_F(ServerTest, MetricsTellWhatHappened) {
            "eidetic_pages_used{kind=\"kv\"} 40",
            "eidetic_pages_used{kind=\"index\"} 5",
            "eidetic_pages_capacity{kind=\"kv\"} 0",
+           "eidetic_promoted_pages 7",
+           "eidetic_span_choices_total{kind=\"kv_host\"} 11",
            "eidetic_state_slots_used 0",
            "eidetic_state_slots_capacity 0",
            "eidetic_retrieval_seconds_count 3",

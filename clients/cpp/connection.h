@@ -9,6 +9,7 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <unordered_set>
@@ -32,6 +33,9 @@ struct ClientOptions {
   absl::Duration deadline = absl::Minutes(2);
   // Of a generation or an append, from its beginning to its end.
   absl::Duration stream_deadline = absl::InfiniteDuration();
+  // Tokens that the server may send in one message when a stream is behind, unless a request
+  // says so itself; 1 to 1024. TokenStream gives them one by one all the same.
+  int32_t max_message_tokens = 64;
 };
 
 class Connection {

@@ -1,5 +1,6 @@
 #include "clients/cpp/token_stream.h"
 
+#include <deque>
 #include <utility>
 
 #include "absl/synchronization/mutex.h"
@@ -18,6 +19,8 @@ struct TokenStream::State {
   bool seen_start = false;
   bool seen_finish = false;
   int64_t last_sequence_number = 0;
+  int64_t messages = 0;
+  std::deque<v1::TokenDelta> waiting;  // of the last message, not given yet
 
   ~State() {
     Cancel();
@@ -42,6 +45,21 @@ struct TokenStream::State {
     if (call) call->context()->TryCancel();
   }
 
+  // The next event of this call; false once it has ended.
+  bool Read(Event* event) {
+    while (waiting.empty()) {
+      if (!reader || !reader->Read(event)) return false;
+      ++messages;
+      if (!event->has_deltas()) return true;
+      for (v1::TokenDelta& token : *event->mutable_deltas()->mutable_tokens()) {
+        waiting.push_back(std::move(token));
+      }
+    }
+    *event->mutable_delta() = std::move(waiting.front());
+    waiting.pop_front();
+    return true;
+  }
+
   // Notes the event; false when an earlier call of this stream gave it already.
   bool IsNew(const Event& event) {
     switch (event.event_case()) {
@@ -53,6 +71,7 @@ struct TokenStream::State {
         return true;
       case Event::kFinish:
         return !std::exchange(seen_finish, true);
+      case Event::kDeltas:  // taken apart by Read
       case Event::EVENT_NOT_SET:
         return false;  // an event of a later version of the contract
     }
@@ -64,6 +83,9 @@ TokenStream::TokenStream(std::shared_ptr<Connection> connection, v1::GenerateReq
     : state_(std::make_unique<State>()) {
   state_->connection = std::move(connection);
   state_->request = std::move(request);
+  if (!state_->request.has_max_message_tokens()) {
+    state_->request.set_max_message_tokens(state_->connection->options().max_message_tokens);
+  }
   state_->Open();
 }
 
@@ -73,7 +95,7 @@ TokenStream& TokenStream::operator=(TokenStream&&) noexcept = default;
 
 absl::StatusOr<std::optional<TokenStream::Event>> TokenStream::Next() {
   Event event;
-  while (state_->reader && state_->reader->Read(&event)) {
+  while (state_->Read(&event)) {
     if (state_->IsNew(event)) return event;
   }
   if (state_->reader) {
@@ -109,5 +131,7 @@ absl::Status TokenStream::Resume() {
 void TokenStream::Cancel() { state_->Cancel(); }
 
 int64_t TokenStream::last_sequence_number() const { return state_->last_sequence_number; }
+
+int64_t TokenStream::messages() const { return state_->messages; }
 
 }  // namespace eidetic::client

@@ -20,7 +20,8 @@ class Connection;
 
 class TokenStream {
  public:
-  // A start, then deltas, then a finish (eidetic/v1/generation_service.proto).
+  // A start, then deltas, then a finish (eidetic/v1/generation_service.proto): one delta a
+  // token, also when several came in one message.
   using Event = v1::GenerateResponse;
 
   TokenStream(std::shared_ptr<Connection> connection, v1::GenerateRequest request);
@@ -43,6 +44,8 @@ class TokenStream {
 
   // Sequence number of the last delta seen; 0 before the first.
   int64_t last_sequence_number() const;
+  // Messages received so far; fewer than events where tokens came together.
+  int64_t messages() const;
 
  private:
   struct State;

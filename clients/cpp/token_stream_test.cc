@@ -60,6 +60,43 @@ TEST_F(TokenStreamTest, ResumesWhereItBroke) {
   }
 }
 
+TEST_F(TokenStreamTest, GivesTokensThatCameTogetherOneByOne) {
+  server_.message_tokens = 5;
+  TokenStream stream = session_.Generate({});
+  ASSERT_TRUE((*stream.Next())->has_start());
+  for (int i = 1; i <= 13; ++i) {
+    const auto event = stream.Next();
+    ASSERT_TRUE(event.ok() && event->has_value() && (*event)->has_delta());
+    EXPECT_EQ((*event)->delta().sequence_number(), i);
+    EXPECT_EQ(stream.last_sequence_number(), i);
+  }
+  EXPECT_TRUE(Drain(stream).ok());
+  EXPECT_EQ(stream.messages(), 5);  // start, 5 + 5 + 3 tokens, finish
+  EXPECT_EQ(finishes_, 1);
+}
+
+TEST_F(TokenStreamTest, ResumesAfterTokensThatCameTogether) {
+  server_.message_tokens = 5;
+  server_.faults.break_generate_after = 7;
+  TokenStream stream = session_.Generate({});
+  EXPECT_TRUE(absl::IsUnavailable(Drain(stream)));
+  EXPECT_EQ(text_, "Hello, ");
+  ASSERT_TRUE(stream.Resume().ok());
+  EXPECT_TRUE(Drain(stream).ok());
+  EXPECT_EQ(text_, "Hello, world.");
+  EXPECT_EQ(server_.generate_requests().back().resume_from(), 7);
+}
+
+TEST_F(TokenStreamTest, ARequestMayWantAMessageAToken) {
+  server_.message_tokens = 5;
+  v1::GenerateRequest request;
+  request.set_max_message_tokens(1);
+  TokenStream stream = session_.Generate(request);
+  EXPECT_TRUE(Drain(stream).ok());
+  EXPECT_EQ(text_, "Hello, world.");
+  EXPECT_EQ(stream.messages(), 15);
+}
+
 TEST_F(TokenStreamTest, CanNotResumeWithoutARequestId) {
   server_.faults.break_generate_after = 2;
   TokenStream stream = client_.Generate({});

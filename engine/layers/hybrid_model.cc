@@ -52,6 +52,8 @@ class LoadedModel final : public HybridModel {
   void KeepHiddenStates(StepBatch* batch);
   void RunOutputs(const StepBatch& batch);
   void CollectSpans(const StepBatch& batch);
+  // Each chunk's uses, over all layers and heads, into its result.
+  void MergeUses(const StepBatch& batch, std::vector<std::vector<SpanUse>>* all);
 
   const ModelDescription description_;
   const std::string content_hash_;
@@ -84,8 +86,8 @@ absl::Status LoadedModel::LoadWeights(const WeightSource& source) {
     if (description_.layers[i].mixer == MixerKind::kMamba2) {
       layer.mamba2 = std::make_unique<Mamba2Layer>(description_, number, &loader);
     } else {
-      layer.attention = std::make_unique<SeAttentionLayer>(description_, number, attention_index++,
-                                                           &loader, backend_->arena());
+      layer.attention =
+          std::make_unique<SeAttentionLayer>(description_, number, attention_index++, &loader);
     }
     if (description_.mlp_dim > 0) {
       layer.mlp = std::make_unique<MlpLayer>(description_, number, &loader);
@@ -208,18 +210,34 @@ void LoadedModel::RunOutputs(const StepBatch& batch) {
 void LoadedModel::CollectSpans(const StepBatch& batch) {
   const bool wanted = std::any_of(batch.chunks.begin(), batch.chunks.end(),
                                   [](const StepChunk* chunk) { return chunk->want_span; });
-  if (!wanted) return;
-  int32_t retrieving = 0;
-  for (const LayerDescription& layer : description_.layers) retrieving += layer.retrieves ? 1 : 0;
-  std::vector<std::vector<SpanUse>> spans(batch.chunks.size());
+  const bool reported = std::any_of(batch.chunks.begin(), batch.chunks.end(),
+                                    [](const StepChunk* chunk) { return ReportsChoices(*chunk); });
+  if (!wanted && !reported) return;
+  CollectedSpans spans;
+  spans.uses.resize(batch.chunks.size());
+  int64_t size = 0;  // of one layer's blocks: those that retrieved did so alike
   for (const Layer& layer : layers_) {
     if (layer.attention == nullptr) continue;
-    layer.attention->CollectSpans(backend_, batch, description_.attention.kv_heads, retrieving,
-                                  &spans);
+    size = std::max(size, layer.attention->span_numbers());
   }
+  if (size == 0) return;
+  for (const LayerDescription& layer : description_.layers) {
+    spans.retrieving_layers += layer.retrieves ? 1 : 0;
+  }
+  std::vector<int32_t> numbers((wanted ? 2 : 1) * description_.attention_layers() * size);
+  backend_->CopyToHost(numbers.data(), attention_buffers_.spans.data(),
+                       numbers.size() * sizeof(int32_t));
+  for (const Layer& layer : layers_) {
+    if (layer.attention != nullptr) layer.attention->CollectSpans(batch, numbers, &spans);
+  }
+  result_.choices = std::move(spans.choices);
+  MergeUses(batch, &spans.uses);
+}
+
+void LoadedModel::MergeUses(const StepBatch& batch, std::vector<std::vector<SpanUse>>* all) {
   for (size_t i = 0; i < batch.chunks.size(); ++i) {
     if (!batch.chunks[i]->want_span) continue;
-    std::vector<SpanUse>& uses = spans[i];
+    std::vector<SpanUse>& uses = (*all)[i];
     std::stable_sort(uses.begin(), uses.end(),
                      [](const SpanUse& a, const SpanUse& b) { return a.block < b.block; });
     std::vector<SpanUse>& merged = result_.chunks[batch.chunks[i] - chunks_.data()].span;

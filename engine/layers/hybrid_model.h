@@ -70,6 +70,9 @@ struct StepResult {
   absl::Status status;
   std::vector<ChunkResult> chunks;  // in the order submitted
   RetrievalStats retrieval;
+  // What chunks of generated tokens chose, one for a chunk and layer, of sessions that have pages
+  // on the host. Names tables of the chunks' memories.
+  std::vector<memory::ChosenBlocks> choices;
 };
 
 class HybridModel {

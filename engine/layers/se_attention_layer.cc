@@ -1,18 +1,16 @@
 #include "engine/layers/se_attention_layer.h"
 
 #include <algorithm>
+#include <bit>
+#include <utility>
 
 #include "memory/session_memory.h"
 
 namespace eidetic {
 
 SeAttentionLayer::SeAttentionLayer(const ModelDescription& description, int32_t layer,
-                                   int32_t index, WeightLoader* loader, memory::Arena* arena)
-    : description_(description),
-      index_(index),
-      retrieves_(description.layers[layer].retrieves),
-      blocks_(arena),
-      mass_(arena) {
+                                   int32_t index, WeightLoader* loader)
+    : description_(description), index_(index), retrieves_(description.layers[layer].retrieves) {
   const AttentionDescription& a = description.attention;
   const TensorNames& names = description.names;
   const int64_t q_rows = int64_t{a.q_heads} * a.head_dim;
@@ -71,7 +69,7 @@ void SeAttentionLayer::Plan(const StepBatch& batch, const memory::PageLayout& la
 
 void SeAttentionLayer::Retrieve(Backend* backend, const StepBatch& batch,
                                 const memory::PageLayout& layout, const void* q, int64_t q_stride,
-                                RetrievalStats* stats) {
+                                AttentionBuffers* buffers, RetrievalStats* stats) {
   if (trace_.retrievals.empty()) return;
   for (const RetrievalRequest& request : trace_.retrievals) {
     const memory::SummaryKind summary = trace_.chunks[request.chunk].summary;
@@ -81,8 +79,12 @@ void SeAttentionLayer::Retrieve(Backend* backend, const StepBatch& batch,
                          (request.last - request.first) / memory::kTileBlocks;
   }
   const size_t row = static_cast<size_t>(layout.kv_heads) * trace_.max_span;
-  void* blocks = blocks_.Ensure(trace_.retrievals.size() * row * sizeof(int32_t));
-  float* mass = static_cast<float*>(mass_.Ensure(trace_.retrievals.size() * row * sizeof(float)));
+  const int64_t layers = description_.attention_layers();
+  auto* numbers =
+      static_cast<int32_t*>(buffers->spans.Ensure(2 * layers * span_numbers() * sizeof(int32_t)));
+  int32_t* blocks = numbers + index_ * span_numbers();
+  auto* mass = reinterpret_cast<float*>(numbers + (layers + index_) * span_numbers());
+  trace_.blocks = blocks;
   for (SpanAttentionRequest& request : trace_.attentions) {
     const bool wanted = batch.chunks[request.chunk]->want_span;
     if (wanted && request.span_row >= 0) request.mass = mass + request.span_row * row;
@@ -93,7 +95,7 @@ void SeAttentionLayer::Retrieve(Backend* backend, const StepBatch& batch,
                          .layout = layout,
                          .chunks = trace_.chunks,
                          .requests = trace_.retrievals,
-                         .blocks = static_cast<int32_t*>(blocks),
+                         .blocks = blocks,
                          .max_span = trace_.max_span,
                          .stats = stats});
 }
@@ -134,7 +136,7 @@ void SeAttentionLayer::Run(Backend* backend, const StepBatch& batch,
                      .kv_stride = stride,
                      .layout = layout,
                      .chunks = trace_.chunks});
-  Retrieve(backend, batch, layout, qkv, stride, stats);
+  Retrieve(backend, batch, layout, qkv, stride, buffers, stats);
   void* attended = buffers->attended.Ensure(batch.rows * q_dim * element);
   backend->SpanAttention({.q = qkv,
                           .q_stride = stride,
@@ -145,7 +147,7 @@ void SeAttentionLayer::Run(Backend* backend, const StepBatch& batch,
                           .scale = a.scale,
                           .chunks = trace_.chunks,
                           .requests = trace_.attentions,
-                          .blocks = static_cast<const int32_t*>(blocks_.data()),
+                          .blocks = trace_.blocks,
                           .max_span = trace_.max_span,
                           .out = attended});
   backend->MatMul({.x = attended,
@@ -158,26 +160,34 @@ void SeAttentionLayer::Run(Backend* backend, const StepBatch& batch,
                    .accumulate = true});
 }
 
-void SeAttentionLayer::CollectSpans(Backend* backend, const StepBatch& batch, int32_t kv_heads,
-                                    int32_t retrieving_layers,
-                                    std::vector<std::vector<SpanUse>>* spans) const {
-  if (trace_.retrievals.empty()) return;
-  const size_t row = static_cast<size_t>(kv_heads) * trace_.max_span;
-  std::vector<int32_t> blocks(trace_.retrievals.size() * row);
-  std::vector<float> mass(blocks.size());
-  backend->CopyToHost(blocks.data(), blocks_.data(), blocks.size() * sizeof(int32_t));
-  backend->CopyToHost(mass.data(), mass_.data(), mass.size() * sizeof(float));
-  const double share = 1.0 / (static_cast<double>(retrieving_layers) * kv_heads);
+int64_t SeAttentionLayer::span_numbers() const {
+  return static_cast<int64_t>(trace_.retrievals.size()) * description_.attention.kv_heads *
+         trace_.max_span;
+}
+
+void SeAttentionLayer::CollectSpans(const StepBatch& batch, std::span<const int32_t> numbers,
+                                    CollectedSpans* spans) const {
+  const int32_t kv_heads = description_.attention.kv_heads;
+  const int64_t row = int64_t{kv_heads} * trace_.max_span;
+  const int64_t masses = description_.attention_layers() * span_numbers();
+  const double share = 1.0 / (static_cast<double>(spans->retrieving_layers) * kv_heads);
   for (size_t r = 0; r < trace_.retrievals.size(); ++r) {
-    if (!batch.chunks[trace_.retrievals[r].chunk]->want_span) continue;
-    std::vector<SpanUse>& uses = (*spans)[trace_.retrievals[r].chunk];
-    const int32_t count = trace_.retrievals[r].span_blocks;
+    const RetrievalRequest& request = trace_.retrievals[r];
+    const StepChunk& chunk = *batch.chunks[request.chunk];
+    const int64_t begin = index_ * span_numbers() + static_cast<int64_t>(r) * row;
+    if (!chunk.want_span && !ReportsChoices(chunk)) continue;
+    memory::ChosenBlocks choice{.table = chunk.memory->page_table(index_), .blocks = {}};
     for (int32_t g = 0; g < kv_heads; ++g) {
-      // The mass rows are [kv_heads, span_count], the block rows [kv_heads, max_span].
-      const int32_t* chosen = blocks.data() + r * row + static_cast<size_t>(g) * trace_.max_span;
-      const float* received = mass.data() + r * row + static_cast<size_t>(g) * count;
-      for (int32_t i = 0; i < count; ++i) uses.push_back({chosen[i], received[i] * share});
+      // The mass rows are [kv_heads, span_blocks], the block rows [kv_heads, max_span].
+      const int32_t* chosen = numbers.data() + begin + int64_t{g} * trace_.max_span;
+      choice.blocks.insert(choice.blocks.end(), chosen, chosen + request.span_blocks);
+      for (int32_t i = 0; chunk.want_span && i < request.span_blocks; ++i) {
+        const int64_t at = masses + begin + int64_t{g} * request.span_blocks + i;
+        spans->uses[request.chunk].push_back(
+            {chosen[i], std::bit_cast<float>(numbers[at]) * share});
+      }
     }
+    if (ReportsChoices(chunk)) spans->choices.push_back(std::move(choice));
   }
 }
 

@@ -9,6 +9,7 @@
 
 #include <deque>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "engine/layers/span_plan.h"
@@ -22,10 +23,13 @@ namespace eidetic {
 // Working memory that all attention layers share.
 struct AttentionBuffers {
   explicit AttentionBuffers(memory::Arena* arena)
-      : projected(arena), convolved(arena), attended(arena) {}
+      : projected(arena), convolved(arena), attended(arena), spans(arena) {}
   Buffer projected;  // [T, (q_heads + 2 kv_heads) * head_dim]
   Buffer convolved;  // the same, when there is a convolution
   Buffer attended;   // [T, q_heads * head_dim]
+  // int32 blocks, then their float mass; each [attention layers, retrievals, kv_heads, max_span].
+  // All layers' lie together, so that one copy takes them to the host.
+  Buffer spans;
 };
 
 // What one attention layer asks of the backend in a step.
@@ -34,28 +38,38 @@ struct AttentionTrace {
   std::vector<RetrievalRequest> retrievals;      // those with a span
   std::vector<SpanAttentionRequest> attentions;  // [chunks]
   int32_t max_span = 0;
+  const int32_t* blocks = nullptr;  // [retrievals, kv_heads, max_span], in AttentionBuffers::spans
+};
+
+// What one step's layers retrieved, as one of them adds to it.
+struct CollectedSpans {
+  int32_t retrieving_layers = 0;              // that the mass is the mean of
+  std::vector<std::vector<SpanUse>> uses;     // [chunks]: those that want them
+  std::vector<memory::ChosenBlocks> choices;  // as StepResult
 };
 
 class SeAttentionLayer {
  public:
   // `index`: which of the model's attention layers this is (the row of the page tables).
   SeAttentionLayer(const ModelDescription& description, int32_t layer, int32_t index,
-                   WeightLoader* loader, memory::Arena* arena);
+                   WeightLoader* loader);
 
   // residual += attention(norm(residual)); appends keys and values to the pages. residual is
   // float32 [T, d_model]; a convolution's state lies at `conv_offset` of the slots.
   void Run(Backend* backend, const StepBatch& batch, const memory::PageLayout& layout,
            size_t conv_offset, float* residual, AttentionBuffers* buffers, RetrievalStats* stats);
 
-  // After the step: adds the retrieved blocks of each chunk that wants them, their mass
-  // divided by `retrieving_layers` and the KV heads, to (*spans)[i] for the i-th chunk.
-  void CollectSpans(Backend* backend, const StepBatch& batch, int32_t kv_heads,
-                    int32_t retrieving_layers, std::vector<std::vector<SpanUse>>* spans) const;
+  // Of the step's span buffer, the numbers of one layer's blocks; 0: it retrieved nothing.
+  int64_t span_numbers() const;
+  // After the step, with the span buffer's content (the blocks alone if no chunk wants a span):
+  // adds what this layer retrieved.
+  void CollectSpans(const StepBatch& batch, std::span<const int32_t> numbers,
+                    CollectedSpans* spans) const;
 
  private:
   void Plan(const StepBatch& batch, const memory::PageLayout& layout);
   void Retrieve(Backend* backend, const StepBatch& batch, const memory::PageLayout& layout,
-                const void* q, int64_t q_stride, RetrievalStats* stats);
+                const void* q, int64_t q_stride, AttentionBuffers* buffers, RetrievalStats* stats);
 
   const ModelDescription& description_;
   const int32_t index_;
@@ -64,8 +78,6 @@ class SeAttentionLayer {
   std::unique_ptr<Matrix> qkv_, o_;
   std::unique_ptr<Vector> qkv_bias_, o_bias_;        // null unless attention has biases
   std::unique_ptr<Vector> conv_weight_, conv_bias_;  // null unless attention has a convolution
-  Buffer blocks_;                                    // int32 [retrievals, kv_heads, max_span]
-  Buffer mass_;                                      // float [retrievals, kv_heads, max_span]
   AttentionTrace trace_;                             // of the step under way
 };
 

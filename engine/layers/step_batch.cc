@@ -21,6 +21,10 @@ void* Buffer::Ensure(size_t bytes) {
   return data_;
 }
 
+bool ReportsChoices(const StepChunk& chunk) {
+  return chunk.kind == memory::TokenKind::kGenerated && chunk.memory->has_host_pages();
+}
+
 StepBatch MakeBatch(std::span<const StepChunk> chunks) {
   StepBatch batch;
   for (const StepChunk& chunk : chunks) {

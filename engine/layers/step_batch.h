@@ -49,6 +49,9 @@ struct StepBatch {
   std::vector<void*> hidden_to;          // [chunks]: and where in the slot it is kept
 };
 
+// Whether the blocks that it chooses decide which pages come to the device.
+bool ReportsChoices(const StepChunk& chunk);
+
 StepBatch MakeBatch(std::span<const StepChunk> chunks);
 
 // `base` advanced by `elements` activations.

@@ -9,9 +9,13 @@
 
 namespace eidetic {
 
-StepLoop::StepLoop(const EngineContext* context, HybridModel* model, Mailbox* mailbox,
-                   std::function<void()> on_turn)
-    : context_(context), model_(model), mailbox_(mailbox), on_turn_(std::move(on_turn)) {}
+StepLoop::StepLoop(const EngineContext* context, HybridModel* model, memory::MemoryPool* pool,
+                   Mailbox* mailbox, std::function<void()> on_turn)
+    : context_(context),
+      model_(model),
+      pool_(pool),
+      mailbox_(mailbox),
+      on_turn_(std::move(on_turn)) {}
 
 absl::Status StepLoop::CheckRoom() const {
   if (!lost_.ok()) return lost_;
@@ -67,7 +71,10 @@ bool StepLoop::Step() {
     chosen.push_back(seats[i]);
     batch.push_back(chunks[i]);
   }
-  if (batch.empty()) return false;
+  if (batch.empty()) {
+    pool_->BetweenSteps({});
+    return false;
+  }
   RunBatch(chosen, batch);
   // Before the next command: who was told of an end may ask for the place at once.
   LookAtAll();
@@ -113,6 +120,8 @@ void StepLoop::RunBatch(const std::vector<Seat*>& seats, const std::vector<StepC
   if (!result.status.ok()) return LoseDevice(result.status);
   CHECK_EQ(result.chunks.size(), batch.size());
   Observe(batch, absl::ToDoubleSeconds(context_->now() - begin), result.retrieval);
+  // Before Apply, which may end a session whose tables the choices name.
+  pool_->BetweenSteps(result.choices);
   for (size_t i = 0; i < batch.size(); ++i) {
     if (!batch[i].tokens.empty()) batch[i].memory->Publish(EndOf(batch[i]));
     seats[i]->sequence->Apply(batch[i], std::move(result.chunks[i]));

@@ -29,8 +29,8 @@ class StepLoop {
   static constexpr absl::Duration kIdleTurn = absl::Milliseconds(100);
 
   // `on_turn` is called at the end of each turn.
-  StepLoop(const EngineContext* context, HybridModel* model, Mailbox* mailbox,
-           std::function<void()> on_turn);
+  StepLoop(const EngineContext* context, HybridModel* model, memory::MemoryPool* pool,
+           Mailbox* mailbox, std::function<void()> on_turn);
 
   // Until the mailbox closes; then cancels every command and sequence.
   void Run();
@@ -70,6 +70,7 @@ class StepLoop {
 
   const EngineContext* context_;
   HybridModel* model_;
+  memory::MemoryPool* pool_;
   Mailbox* mailbox_;
   std::function<void()> on_turn_;
   std::vector<Seat> seats_;

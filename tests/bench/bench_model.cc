@@ -142,6 +142,14 @@ RetrievalStats BenchModel::Decode(std::span<BenchSession* const> sessions) {
   return result.retrieval;
 }
 
+double BenchModel::HitShare(std::span<BenchSession> sessions, int steps) {
+  ChoiceHits hits(backend_.backend());
+  backend_.CountHits(&hits);
+  for (int i = 0; i < steps; ++i) Decode(sessions);
+  backend_.CountHits(nullptr);
+  return hits.share();
+}
+
 RetrievalStats BenchModel::Decode(std::span<BenchSession> sessions) {
   std::vector<BenchSession*> pointers;
   for (BenchSession& session : sessions) pointers.push_back(&session);

@@ -53,6 +53,9 @@ class BenchModel {
   RetrievalStats Decode(std::span<BenchSession* const> sessions);
   // The same for sessions that stand in a row.
   RetrievalStats Decode(std::span<BenchSession> sessions);
+  // Of the blocks that the exact rule would choose in `steps` further such steps, the share
+  // that the sessions' rule chose; 0 where nothing is retrieved.
+  double HitShare(std::span<BenchSession> sessions, int steps);
 
   const HybridModel& model() const { return *model_; }
   const memory::MemoryGeometry& geometry() const { return pool_->geometry(); }

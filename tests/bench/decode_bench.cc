@@ -6,7 +6,8 @@
 // A config.json makes a model of random weights; its sessions get histories of real keys
 // without being computed (real_keys.h). Prints one `bench` line a measurement. The bytes that a
 // step must move: weights, read and write of each state, one read of each attended key and
-// value; the index's bytes are told beside them. It asserts nothing.
+// value; the index's bytes are told beside them. hit_at_8 is the share of the truly best 8
+// blocks that the choices hold. It asserts nothing.
 #include <cstdio>
 #include <fstream>
 #include <iterator>
@@ -38,6 +39,8 @@ ABSL_FLAG(int32_t, steps, 48, "steps timed at each point");
 ABSL_FLAG(int32_t, first_candidates, 96, "two-stage: blocks re-ranked before the first proof");
 ABSL_FLAG(int32_t, candidate_budget, 1024, "two-stage: blocks re-ranked at most");
 ABSL_FLAG(int32_t, scan_channels, 0, "channels of a first partial scan; 0: all at once");
+ABSL_FLAG(int32_t, hit_steps, 8,
+          "further steps whose choices are compared with the exact rule's; 0: none");
 ABSL_FLAG(bool, roofs, true, "measure copy and product rates first");
 
 namespace eidetic::bench {
@@ -138,20 +141,24 @@ void BenchPoint(BenchModel* model, const RealKeys& keys, const std::string& poli
     stats.choices += step.choices;
     stats.proven += step.proven;
   }
+  const bool retrieves = settings.policy == memory::AttentionPolicy::kSeAttn;
+  const double hits = retrieves ? model->HitShare(sessions, absl::GetFlag(FLAGS_hit_steps)) : 0.0;
   const double step = Median(seconds);
   const StepBytes bytes = CountBytes(*model, settings, batch, history);
   const double choices = std::max<double>(1, stats.choices);
   std::printf(
       "bench name=decode model=%s policy=%s batch=%lld history_tokens=%lld step_ms=%.4f "
       "p99_ms=%.4f tokens_per_second=%.1f must_move_gb=%.4f index_gb=%.4f roof_ratio=%.3f "
-      "candidate_blocks_per_choice=%.1f share_proven=%.4f distant=%s session_device_mb=%.1f "
+      "candidate_blocks_per_choice=%.1f share_proven=%.4f hit_at_%d=%.4f distant=%s "
+      "session_device_mb=%.1f "
       "session_host_mb=%.1f\n",
       absl::GetFlag(FLAGS_model).c_str(), policy.c_str(), static_cast<long long>(batch),
       static_cast<long long>(history), step * 1e3, Quantile(seconds, 0.99) * 1e3, batch / step,
       bytes.must() / 1e9, bytes.index / 1e9,
       roofs.copy_bytes_per_second > 0 ? bytes.must() / roofs.copy_bytes_per_second / step : 0.0,
-      stats.candidates_read / choices, stats.proven / choices, on_host ? "host" : "device",
-      device_bytes / 1e6, host_pages / batch * model->geometry().layout.page_bytes() / 1e6);
+      stats.candidates_read / choices, stats.proven / choices, settings.span_blocks, hits,
+      on_host ? "host" : "device", device_bytes / 1e6,
+      host_pages / batch * model->geometry().layout.page_bytes() / 1e6);
   std::fflush(stdout);
 }
 

@@ -2,7 +2,7 @@
 //
 // What: a model of random weights asks nothing sensible; with Replay set, RetrieveSpan of decode
 //   rows is given queries of real text instead of the model's own.
-// Thread safety: as Backend. Ownership: owns its query buffer; borrows backend and keys.
+// Thread safety: as Backend. Ownership: owns its query buffer; borrows backend, keys and hits.
 // Preconditions: bf16 activations when Replay is set.
 #ifndef EIDETIC_TESTS_BENCH_REPLAY_BACKEND_H_
 #define EIDETIC_TESTS_BENCH_REPLAY_BACKEND_H_
@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "engine/backend/forwarding_backend.h"
+#include "tests/bench/choice_hits.h"
 #include "tests/bench/real_keys.h"
 
 namespace eidetic::bench {
@@ -43,12 +44,19 @@ class ReplayBackend final : public ForwardingBackend {
     backend_->arena()->CopyFromHost(queries_, queries.data(), bytes);
   }
 
+  // While `hits` is set it counts every choice of spans, which takes long.
+  void CountHits(ChoiceHits* hits) { hits_ = hits; }
+  // What does the work.
+  Backend* backend() const { return backend_; }
+
   void RetrieveSpan(const RetrieveSpanParams& params) override {
-    if (keys_ == nullptr) return backend_->RetrieveSpan(params);
     RetrieveSpanParams replayed = params;
-    replayed.q = queries_;
-    replayed.q_stride = int64_t{params.q_heads} * params.layout.head_dim;
+    if (keys_ != nullptr) {
+      replayed.q = queries_;
+      replayed.q_stride = int64_t{params.q_heads} * params.layout.head_dim;
+    }
     backend_->RetrieveSpan(replayed);
+    if (hits_ != nullptr) hits_->Count(replayed);
   }
 
  private:
@@ -58,6 +66,7 @@ class ReplayBackend final : public ForwardingBackend {
   }
 
   const RealKeys* keys_ = nullptr;
+  ChoiceHits* hits_ = nullptr;
   void* queries_ = nullptr;  // [rows, q_heads * head_dim]
   size_t bytes_ = 0;
   int64_t step_ = 0;

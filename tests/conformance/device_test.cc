@@ -158,6 +158,8 @@ TEST_F(DeviceTest, PagesInPinnedHostMemoryGiveTheSameTokens) {
   }
   EXPECT_GT(moved.memory->MoveToHost(1, 200, 1 << 12), 0);
   EXPECT_EQ(gpu.Greedy(&moved, 64), gpu.Greedy(&resident, 64));
+  EXPECT_GT(gpu.pool().promoted()->stats().promoted, 0);
+  EXPECT_GT(gpu.pool().promoted()->stats().chosen_on_device, 0);
 }
 
 TEST_F(DeviceTest, AWrongDeviceNumberIsRefused) {

@@ -221,5 +221,42 @@ TEST_F(Invariants, TokensDoNotDependOnTheTierOfPages) {
   EXPECT_EQ(two.logits, one.logits);
 }
 
+TEST_F(Invariants, TokensDoNotDependOnPagesThatComeBackToTheDevice) {
+  TestSession one = runner_.NewSession(SmallWindow());
+  one.log.Append(SomeTokens(900, 3));
+  runner_.Drain(&one);
+  const std::vector<TokenId> first = runner_.Greedy(&one, 30);
+  TestSession one_child = runner_.Fork(one);
+  const std::vector<TokenId> second = runner_.Greedy(&one_child, 10);
+  int64_t fewest_on_device = -1;
+  for (const int32_t promoted : {0, 3, 1000}) {
+    SCOPED_TRACE(promoted);
+    ModelRunner tiered(
+        model_,
+        {.query_chunk_tokens = 128, .max_host_pages = 1000, .max_promoted_pages = promoted});
+    const memory::PromotedPages& pages = *tiered.pool().promoted();
+    {
+      TestSession two = tiered.NewSession(SmallWindow());
+      two.log.Append(SomeTokens(900, 3));
+      tiered.Drain(&two);
+      EXPECT_GT(two.memory->MoveToHost(1, 25, 1000), 0);
+      EXPECT_EQ(tiered.Greedy(&two, 30), first);
+      EXPECT_EQ(two.logits, one.logits);
+      TestSession child = tiered.Fork(two);
+      EXPECT_EQ(tiered.Greedy(&child, 10), second);
+      EXPECT_EQ(child.logits, one_child.logits);
+      EXPECT_LE(pages.size(), promoted);
+    }
+    const memory::PromotionStats& stats = pages.stats();
+    EXPECT_GT(stats.chosen_on_device, fewest_on_device) << "a larger cache holds more";
+    fewest_on_device = stats.chosen_on_device;
+    EXPECT_EQ(stats.promoted > 0, promoted > 0);
+    tiered.pool().BetweenSteps({});
+    EXPECT_EQ(pages.size(), 0);
+    EXPECT_EQ(tiered.pool().pages().used_count(), 0);
+    EXPECT_EQ(tiered.pool().host_pages()->used_count(), 0);
+  }
+}
+
 }  // namespace
 }  // namespace eidetic

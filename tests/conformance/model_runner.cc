@@ -32,6 +32,7 @@ ModelRunner::ModelRunner(const std::filesystem::path& folder, const Options& opt
       backend_.arena(), backend_.indexer(), model_->Geometry(options.block_tokens),
       memory::MemoryLimits{.max_pages = options.max_pages,
                            .max_host_pages = options.max_host_pages,
+                           .max_promoted_pages = options.max_promoted_pages,
                            .max_state_slots = 64},
       backend_.host_arena() == nullptr ? &host_arena_ : backend_.host_arena());
 }
@@ -85,14 +86,15 @@ RetrievalStats ModelRunner::Step(std::span<TestSession* const> sessions) {
     ends.push_back(chunk.end);
   }
   model_->Submit(std::move(chunks));
-  const RetrievalStats retrieval = model_->Await().retrieval;
+  const StepResult result = model_->Await();
   std::vector<std::vector<float>> logits = backend_.TakeLogits();
   CHECK_EQ(logits.size(), stepped.size());
   for (size_t i = 0; i < stepped.size(); ++i) {
     stepped[i]->memory->Publish(ends[i]);
     stepped[i]->logits = std::move(logits[i]);
   }
-  return retrieval;
+  pool_->BetweenSteps(result.choices);
+  return result.retrieval;
 }
 
 void ModelRunner::Drain(TestSession* session) {

@@ -43,6 +43,7 @@ class ModelRunner {
     int32_t max_pages = 1 << 14;
     // Pages in a second tier: the device's pinned memory, on the CPU just other memory.
     int32_t max_host_pages = 0;
+    int32_t max_promoted_pages = memory::MemoryLimits().max_promoted_pages;
   };
   explicit ModelRunner(const std::filesystem::path& folder) : ModelRunner(folder, Options()) {}
   ModelRunner(const std::filesystem::path& folder, const Options& options);

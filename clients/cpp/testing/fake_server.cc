@@ -1,5 +1,6 @@
 #include "clients/cpp/testing/fake_server.h"
 
+#include <algorithm>
 #include <chrono>
 #include <thread>
 #include <utility>
@@ -165,14 +166,11 @@ class FakeServer::Generation final : public v1::GenerationService::Service {
     start.mutable_start()->set_position(position);
     writer->Write(start);
     const int64_t size = answer.text.size();
-    for (int64_t i = request->resume_from(); i < size; ++i) {
-      if (break_after && i == *break_after) {
-        return {grpc::StatusCode::UNAVAILABLE, "broken by the test"};
-      }
-      v1::GenerateResponse delta;
-      delta.mutable_delta()->set_sequence_number(i + 1);
-      delta.mutable_delta()->set_text(answer.text.substr(i, 1));
-      writer->Write(delta);
+    const int64_t most = std::min<int64_t>(fake_.message_tokens, request->max_message_tokens());
+    const int64_t stop = break_after ? std::min<int64_t>(*break_after, size) : size;
+    for (int64_t i = request->resume_from(), end; i < stop; i = end) {
+      end = std::min(i + std::max<int64_t>(1, most), stop);
+      writer->Write(Tokens(answer.text, i, end));
       while (hang && !context->IsCancelled()) {
         std::this_thread::sleep_for(std::chrono::milliseconds(5));
       }
@@ -181,6 +179,7 @@ class FakeServer::Generation final : public v1::GenerationService::Service {
         return grpc::Status::CANCELLED;
       }
     }
+    if (break_after) return {grpc::StatusCode::UNAVAILABLE, "broken by the test"};
     v1::GenerateResponse finish;
     finish.mutable_finish()->set_finish_reason(v1::FINISH_REASON_STOP_TOKEN);
     finish.mutable_finish()->set_position(position + size);
@@ -212,6 +211,18 @@ class FakeServer::Generation final : public v1::GenerationService::Service {
   }
 
  private:
+  // The message that tells of tokens [begin, end).
+  static v1::GenerateResponse Tokens(const std::string& text, int64_t begin, int64_t end) {
+    v1::GenerateResponse response;
+    for (int64_t i = begin; i < end; ++i) {
+      v1::TokenDelta& delta =
+          end - begin == 1 ? *response.mutable_delta() : *response.mutable_deltas()->add_tokens();
+      delta.set_sequence_number(i + 1);
+      delta.set_text(text.substr(i, 1));
+    }
+    return response;
+  }
+
   // The answer, made now or, for a known request id, made before.
   grpc::Status Prepare(const v1::GenerateRequest& request, Answer* answer, int64_t* position) {
     std::lock_guard lock(fake_.mutex_);

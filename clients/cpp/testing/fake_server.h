@@ -2,8 +2,8 @@
 // model: a token is a byte, and an answer is what `answer` makes of the past. It can
 // be told to break.
 //
-// Thread safety: `faults` and `answer` are set between calls; the rest is thread-safe.
-// Ownership: owns its server; destruction cancels calls in flight and waits for them.
+// Thread safety: `faults`, `answer` and `message_tokens` are set between calls; the rest is
+// thread-safe. Ownership: owns its server; destruction cancels calls in flight and waits for them.
 // Preconditions: none.
 #ifndef EIDETIC_CLIENTS_CPP_TESTING_FAKE_SERVER_H_
 #define EIDETIC_CLIENTS_CPP_TESTING_FAKE_SERVER_H_
@@ -59,6 +59,8 @@ class FakeServer {
   std::vector<v1::GenerateRequest> generate_requests() const;
 
   Faults faults;
+  // Tokens of an answer that come in one message, where its request allows it.
+  int64_t message_tokens = 1;
   // Of the session's text, prompt included, and its policy.
   std::function<Answer(const std::string& past, v1::AttentionPolicy policy)> answer =
       [](const std::string&, v1::AttentionPolicy) {

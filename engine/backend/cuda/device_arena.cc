@@ -64,6 +64,17 @@ void DeviceArena::CopyFromHost(void* to, const void* from, size_t bytes) {
   cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, InOrder());
 }
 
+memory::Arena::Ticket DeviceArena::CopyBeside(std::span<const Transfer> transfers) {
+  absl::MutexLock lock(mutex_);
+  return side_.Start(transfers, InOrder());
+}
+
+memory::Arena::Progress DeviceArena::Poll(Ticket ticket) {
+  absl::MutexLock lock(mutex_);
+  MakeCurrent();
+  return side_.Poll(ticket);
+}
+
 void DeviceArena::MakeCurrent() const { cudaSetDevice(device_); }
 
 void DeviceArena::Drain() {

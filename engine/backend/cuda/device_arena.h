@@ -1,7 +1,7 @@
 // An Arena over a device's memory, with a limit.
 //
 // What: stream-ordered allocations from the device's pool: as quick as a launch, and in order
-//   with the operations of the backend.
+//   with the operations of the backend. Copies beside them run on a stream of their own.
 // Thread safety: thread-safe. Ownership: the caller frees what it allocates, before the arena
 //   goes. Borrows queue and lock, which guards the queue.
 // Preconditions: none.
@@ -9,10 +9,12 @@
 #define EIDETIC_ENGINE_BACKEND_CUDA_DEVICE_ARENA_H_
 
 #include <cstddef>
+#include <span>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
 #include "engine/backend/cuda/launch_queue.h"
+#include "engine/backend/cuda/side_copies.h"
 #include "memory/arena.h"
 
 namespace eidetic::cuda {
@@ -28,6 +30,9 @@ class DeviceArena final : public memory::Arena {
   void Copy(void* to, const void* from, size_t bytes) override;
   void CopyFromHost(void* to, const void* from, size_t bytes) override;
 
+  Ticket CopyBeside(std::span<const Transfer> transfers) override;
+  Progress Poll(Ticket ticket) override;
+
   void MakeCurrent() const;  // the device, on the calling thread
   void Drain();              // waits until all that was started has finished
 
@@ -40,6 +45,7 @@ class DeviceArena final : public memory::Arena {
   LaunchQueue* const queue_;
   absl::Mutex* const mutex_;
   size_t bytes_in_use_ ABSL_GUARDED_BY(mutex_) = 0;
+  SideCopies side_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace eidetic::cuda
