@@ -10,6 +10,7 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/synchronization/notification.h"
 #include "glog/logging.h"
+#include "memory/durable/fail_point.h"
 #include "memory/durable/journal_database.h"
 
 namespace eidetic::memory {
@@ -156,7 +157,9 @@ absl::Status Journal::Impl::CommitGroup(const std::vector<Waiting>& group) {
   }
   const bool writes = changes.Count() > 0;  // all before is durable already
   const auto begin = std::chrono::steady_clock::now();
+  if (writes) FailPoint("journal.before_write");
   const absl::Status status = writes ? database_->Write(&changes) : absl::OkStatus();
+  if (writes) FailPoint("journal.after_write");
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
   absl::MutexLock lock(&mutex_);
   stats_.waiting_bytes -= taken_bytes;

@@ -141,6 +141,23 @@ TEST_F(JournalDamageTest, ALogCutAnywhereInItsLastRecordOpensWithoutIt) {
   EXPECT_GT(fewer_, 10);
 }
 
+// The log's first block ends within a batch's header, at each of its bytes: no damage.
+TEST_F(JournalDamageTest, ABatchWhoseHeaderIsSplitOverTwoBlocksIsWhole) {
+  constexpr size_t kLogBlock = 32768;
+  for (size_t bytes = kLogBlock - 110; bytes < kLogBlock - 40; ++bytes) {
+    fs::remove_all(copy_.path());
+    TestFolder live("journal_live");
+    auto journal = *Journal::Open({.folder = live.path()});
+    records_ = {{"a", std::string(bytes, 'v')}, {"b", "1"}, {"c", "2"}};
+    for (const auto& [key, value] : records_) {
+      ASSERT_TRUE(journal->Commit(PutBatch(key, value)).ok());
+    }
+    fs::copy(live.path(), copy_.path());
+    ExpectFoundOrHarmless(std::to_string(bytes), false);
+  }
+  EXPECT_EQ(found_, 0);
+}
+
 TEST_F(JournalDamageTest, AFlippedBitInATableIsFound) {
   ASSERT_NO_FATAL_FAILURE(MakeImage(true));
   const auto tables = FilesWith(image_.path(), ".sst");

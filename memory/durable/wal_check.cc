@@ -68,7 +68,7 @@ class BatchWalk {
       const std::optional<std::string_view> record = WholeRecord(block.substr(at));
       if (!record) {
         // Less than a header is a block's padding; a batch may go on in the next.
-        if (block.size() - at >= kHeaderBytes) open_ = {};
+        if (block.size() - at >= kHeaderBytes) in_batch_ = false;
         ++at;
         continue;
       }
@@ -82,33 +82,33 @@ class BatchWalk {
   }
 
   // A batch does not go on in another log.
-  void NextLog() { open_ = {}; }
+  void NextLog() { in_batch_ = false; }
   size_t gap_offset() const { return gap_offset_; }  // in the block
   uint64_t last() const { return end_ - 1; }
 
  private:
-  struct Batch {
-    uint64_t begin = 0, end = 0;  // an empty one is none
-  };
-
+  // A batch's header may itself be split: where a block ends soon, the first fragment is short.
   bool Record(std::string_view record) {
     const uint8_t type = record[6];
     if (type == kFullType || type == kFirstType) {
-      open_ = {};
-      if (record.size() < kHeaderBytes + kBatchHeaderBytes) return true;
-      open_.begin = LittleEndian(record.substr(kHeaderBytes, 8));
-      open_.end = open_.begin + LittleEndian(record.substr(kHeaderBytes + 8, 4));
-      if (open_.begin > end_) return false;
+      in_batch_ = true;
+      header_.clear();
     }
-    if (type == kFullType || type == kLastType) {
-      end_ = std::max(end_, open_.end);
-      open_ = {};
+    if (!in_batch_) return true;
+    header_.append(record.substr(kHeaderBytes, kBatchHeaderBytes - header_.size()));
+    if (header_.size() == kBatchHeaderBytes) {
+      const uint64_t begin = LittleEndian(std::string_view(header_).substr(0, 8));
+      if (begin > end_) return false;
+      const uint64_t count = LittleEndian(std::string_view(header_).substr(8));
+      if (type == kFullType || type == kLastType) end_ = std::max(end_, begin + count);
     }
+    if (type == kFullType || type == kLastType) in_batch_ = false;
     return true;
   }
 
-  uint64_t end_;  // the sequence number that comes next
-  Batch open_;    // its last fragment is still to come
+  uint64_t end_;           // the sequence number that comes next
+  bool in_batch_ = false;  // its last fragment is still to come
+  std::string header_;     // the beginning of its bytes
   size_t gap_offset_ = 0;
 };
 
