@@ -3,10 +3,23 @@
 #include <functional>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "engine/engine_parts.h"
 
 namespace eidetic {
 namespace {
+
+// Null when no folder is named.
+absl::StatusOr<std::unique_ptr<memory::Journal>> OpenJournal(const std::filesystem::path& folder) {
+  if (folder.empty()) return nullptr;
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  if (error) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("data_folder: can not make ", folder.string(), ": ", error.message()));
+  }
+  return memory::Journal::Open({.folder = folder / "journal"});
+}
 
 absl::StatusOr<std::unique_ptr<Engine>> CreateWith(
     const std::filesystem::path& tokenizer_folder, Backend* backend, const Engine::Options& options,
@@ -16,11 +29,14 @@ absl::StatusOr<std::unique_ptr<Engine>> CreateWith(
   if (!tokenizer.ok()) return tokenizer.status();
   absl::StatusOr<std::unique_ptr<HybridModel>> model = load_model();
   if (!model.ok()) return model.status();
+  auto journal = OpenJournal(options.data_folder);
+  if (!journal.ok()) return journal.status();
   return CreateEngine({.model = *std::move(model),
                        .tokenizer = *std::move(tokenizer),
                        .arena = backend->arena(),
                        .indexer = backend->indexer(),
                        .host_arena = backend->host_arena(),
+                       .journal = *std::move(journal),
                        .options = options});
 }
 

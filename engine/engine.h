@@ -127,6 +127,8 @@ class Engine {
   struct Options {
     EngineLimits limits;
     EngineObserver* observer = nullptr;  // outlives the engine; may be null
+    // Where sessions are kept so that they outlive the process; empty: they do not.
+    std::filesystem::path data_folder = {};
   };
   // Loads the model folder (weights and tokenizer) and starts the loop.
   static absl::StatusOr<std::unique_ptr<Engine>> Create(const std::filesystem::path& model_folder,

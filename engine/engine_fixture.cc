@@ -25,12 +25,19 @@ memory::SpanSettings EngineTest::SmallSettings() { return {.window_tokens = 32, 
 void EngineTest::Start(EngineLimits limits, FakeModel::Draw draw, EngineObserver* observer) {
   auto model = std::make_unique<FakeModel>(FakeTokenizer::kVocabSize + 7, std::move(draw));
   model_ = model.get();
+  std::unique_ptr<memory::Journal> journal;
+  if (!journal_.folder.empty()) {
+    auto opened = memory::Journal::Open(journal_);
+    ASSERT_TRUE(opened.ok()) << opened.status();
+    journal = *std::move(opened);
+  }
   auto engine =
       CreateEngine({.model = std::move(model),
                     .tokenizer = std::make_unique<FakeTokenizer>(),
                     .arena = &arena_,
                     .indexer = &indexer_,
                     .host_arena = &host_arena_,
+                    .journal = std::move(journal),
                     .options = {.limits = limits, .observer = observer},
                     .now = [this] { return absl::FromUnixSeconds(clock_seconds_.load()); }});
   ASSERT_TRUE(engine.ok()) << engine.status();

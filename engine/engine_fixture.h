@@ -102,6 +102,7 @@ class EngineTest : public testing::Test {
   memory::HostArena arena_{size_t{64} << 20};
   memory::HostArena host_arena_{size_t{64} << 20};  // the second tier, where a limit allows one
   memory::HostIndexer indexer_;
+  memory::JournalOptions journal_;  // with a folder: what happens is journaled there
   FakeModel* model_ = nullptr;
   std::atomic<int64_t> clock_seconds_{1'000'000};
   std::unique_ptr<Engine> engine_;

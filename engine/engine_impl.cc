@@ -1,8 +1,11 @@
 #include "engine/engine_impl.h"
 
+#include <glog/logging.h>
+
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "engine/durable/session_loader.h"
 #include "engine/scheduler/append_sequence.h"
 #include "engine/scheduler/score_sequence.h"
 #include "engine/scheduler/search_sequence.h"
@@ -12,6 +15,8 @@ namespace {
 
 // How often what has expired is forgotten.
 constexpr absl::Duration kSweepInterval = absl::Minutes(1);
+// How often failed storage is tried again.
+constexpr absl::Duration kRecoveryInterval = absl::Seconds(1);
 
 std::optional<ChatFormat> FindChatFormat(const Tokenizer* tokenizer) {
   absl::StatusOr<ChatFormat> format = ChatFormat::For(tokenizer);
@@ -30,8 +35,12 @@ std::vector<memory::TokenId> EndTokens(const HybridModel& model,
 EngineImpl::EngineImpl(EngineParts parts)
     : parts_(std::move(parts)),
       chat_format_(FindChatFormat(parts_.tokenizer.get())),
+      ledger_(parts_.journal.get()),
+      session_journal_(&ledger_),
       context_{.tokenizer = parts_.tokenizer.get(),
                .observer = parts_.options.observer ? parts_.options.observer : &silent_,
+               .ledger = &ledger_,
+               .journal = &session_journal_,
                .now = parts_.now,
                .limits = parts_.options.limits},
       pool_(parts_.arena, parts_.indexer, parts_.model->Geometry(context_.limits.block_tokens),
@@ -43,26 +52,96 @@ EngineImpl::EngineImpl(EngineParts parts)
                  .trained_context = parts_.model->description().trained_context,
                  .max_sessions = context_.limits.max_sessions,
                  .request_retention = context_.limits.request_retention},
-                context_.now),
+                &session_journal_, context_.now),
       loop_(&context_, parts_.model.get(), &pool_, mailbox_.get(), [this] { OnTurn(); }),
       generations_(&context_, &sessions_, &loop_, EndTokens(*parts_.model, chat_format_),
                    [mailbox = mailbox_] { mailbox->Wake(); }),
       last_sweep_(context_.now()) {
   pool_.set_make_room([this](int64_t pages) { return sessions_.MakeRoom(pages); });
-  OnTurn();
-  thread_ = std::thread([this] { loop_.Run(); });
 }
 
 EngineImpl::~EngineImpl() {
   mailbox_->Close();
-  thread_.join();
+  if (thread_.joinable()) thread_.join();
+}
+
+absl::Status EngineImpl::Start() {
+  absl::Status status = BindJournal();
+  if (status.ok()) status = Restore();
+  if (!status.ok()) return status;
+  OnTurn();
+  thread_ = std::thread([this] { loop_.Run(); });
+  return absl::OkStatus();
+}
+
+absl::Status EngineImpl::BindJournal() {
+  if (parts_.journal == nullptr) return absl::OkStatus();
+  const std::string& hash = parts_.model->content_hash();
+  const absl::StatusOr<std::string> bound = parts_.journal->Get(kModelKey);
+  if (absl::IsNotFound(bound.status())) {
+    memory::JournalBatch batch;
+    batch.Put(std::string(kModelKey), hash);
+    return parts_.journal->Commit(std::move(batch));
+  }
+  if (!bound.ok()) return bound.status();
+  if (*bound == hash) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat("data_folder: its sessions belong to the model with content hash ", *bound,
+                   ", and this one has ", hash, "; serve that model, or name another folder"));
+}
+
+absl::Status EngineImpl::Restore() {
+  if (parts_.journal == nullptr) return absl::OkStatus();
+  absl::StatusOr<LoadedSessions> loaded =
+      LoadSessions({.journal = parts_.journal.get(),
+                    .tokenizer = parts_.tokenizer.get(),
+                    .block_tokens = context_.limits.block_tokens,
+                    .vocab_size = parts_.model->description().vocab_size,
+                    .on_reader_change = [mailbox = mailbox_] { mailbox->Wake(); }});
+  if (!loaded.ok()) return loaded.status();
+  session_journal_.Restored(loaded->sessions);
+  sessions_.Restore(std::move(loaded->sessions), std::move(loaded->creations));
+  generations_.Restore(std::move(loaded->requests));
+  return absl::OkStatus();
+}
+
+void EngineImpl::WatchStorage(absl::Time now) {
+  if (!storage_failed_) {
+    const absl::Status health = ledger_.health();
+    if (health.ok()) return;
+    LOG(ERROR) << "storage fails, nothing is changed until it works again: " << health;
+    storage_failed_ = true;
+    loop_.EndAll(health);
+    // Who reads meanwhile shall not see what was never acknowledged.
+    ledger_.Flush();
+    if (absl::Status status = Restore(); !status.ok()) LOG(ERROR) << status;
+  }
+  if (now - last_recovery_ < kRecoveryInterval) return;
+  last_recovery_ = now;
+  absl::Status status = parts_.journal->Recover();
+  if (status.ok()) status = Restore();
+  if (!status.ok()) return;
+  // What was not acknowledged is gone from every log: later tokens begin new ones.
+  sessions_.BeginNewLogs();
+  storage_failed_ = false;
+  LOG(INFO) << "storage works again";
 }
 
 template <typename T, typename Work>
 void EngineImpl::Post(Done<T> done, Work work) {
-  mailbox_->Post([done = std::move(done), work = std::move(work)](absl::Status alive) mutable {
+  mailbox_->Post([this, done = std::move(done),
+                  work = std::move(work)](absl::Status alive) mutable {
     if (!alive.ok()) return done(alive);
-    done(work());
+    ledger_.Tell([done = std::move(done), result = work()](const absl::Status& durable) mutable {
+      done(durable.ok() ? std::move(result) : absl::StatusOr<T>(durable));
+    });
+  });
+}
+
+template <typename T, typename Work>
+void EngineImpl::PostRead(Done<T> done, Work work) {
+  mailbox_->Post([done = std::move(done), work = std::move(work)](absl::Status alive) mutable {
+    done(alive.ok() ? work() : absl::StatusOr<T>(alive));
   });
 }
 
@@ -76,7 +155,7 @@ void EngineImpl::CreateSession(SessionName name, memory::SpanSettings settings,
 }
 
 void EngineImpl::GetSession(SessionName name, Done<SessionInfo> done) {
-  Post(std::move(done), [this, name = std::move(name)]() -> absl::StatusOr<SessionInfo> {
+  PostRead(std::move(done), [this, name = std::move(name)]() -> absl::StatusOr<SessionInfo> {
     absl::StatusOr<std::shared_ptr<Session>> session = sessions_.Find(name);
     if (!session.ok()) return session.status();
     return sessions_.InfoOf(**session);
@@ -85,7 +164,7 @@ void EngineImpl::GetSession(SessionName name, Done<SessionInfo> done) {
 
 void EngineImpl::ListSessions(std::string tenant, std::string after, int32_t limit,
                               Done<std::vector<SessionInfo>> done) {
-  Post(std::move(done), [this, tenant = std::move(tenant), after = std::move(after), limit] {
+  PostRead(std::move(done), [this, tenant = std::move(tenant), after = std::move(after), limit] {
     return absl::StatusOr<std::vector<SessionInfo>>(sessions_.List(tenant, after, limit));
   });
 }
@@ -94,7 +173,9 @@ void EngineImpl::DeleteSession(SessionName name, std::optional<memory::Position>
                                std::function<void(absl::Status)> done) {
   mailbox_->Post([this, name = std::move(name), expected_position,
                   done = std::move(done)](absl::Status alive) {
-    done(alive.ok() ? sessions_.Delete(name, expected_position) : alive);
+    if (!alive.ok()) return done(alive);
+    ledger_.Tell([done, status = sessions_.Delete(name, expected_position)](
+                     const absl::Status& durable) { done(durable.ok() ? status : durable); });
   });
 }
 
@@ -111,7 +192,7 @@ void EngineImpl::ForkSession(SessionName parent, SessionName child,
 
 absl::StatusOr<std::shared_ptr<AppendStream>> EngineImpl::StartAppend(
     const SessionName& name, std::function<void(memory::Position, memory::Position)> progress) {
-  absl::StatusOr<std::shared_ptr<Session>> session = sessions_.Find(name);
+  absl::StatusOr<std::shared_ptr<Session>> session = sessions_.FindAwake(name);
   if (!session.ok()) return session.status();
   if (absl::Status room = loop_.CheckRoom(); !room.ok()) return room;
   absl::StatusOr<SessionWork> work = SessionWork::Begin(*session, (*session)->position());
@@ -145,7 +226,7 @@ absl::StatusOr<EngineImpl::Probe> EngineImpl::MakeProbe(
   if (absl::Status room = loop_.CheckRoom(); !room.ok()) return room;
   absl::StatusOr<std::shared_ptr<Session>> branch;
   if (session) {
-    absl::StatusOr<std::shared_ptr<Session>> parent = sessions_.Find(*session);
+    absl::StatusOr<std::shared_ptr<Session>> parent = sessions_.FindAwake(*session);
     if (!parent.ok()) return parent.status();
     branch = sessions_.Branch(**parent, (*parent)->settings);
   } else {
@@ -196,6 +277,7 @@ void EngineImpl::Search(SessionName session, std::vector<memory::TokenId> tokens
 
 void EngineImpl::OnTurn() {
   const absl::Time now = context_.now();
+  WatchStorage(now);
   if (now - last_sweep_ >= kSweepInterval) {
     last_sweep_ = now;
     sessions_.Expire();

@@ -13,6 +13,8 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
+#include "engine/durable/ledger.h"
+#include "engine/durable/session_journal.h"
 #include "engine/engine_parts.h"
 #include "engine/scheduler/generations.h"
 #include "engine/scheduler/mailbox.h"
@@ -25,6 +27,8 @@ namespace eidetic {
 class EngineImpl : public Engine {
  public:
   explicit EngineImpl(EngineParts parts);
+  // Reads what the journal has, then starts the loop. Called once.
+  absl::Status Start();
   // Waits for the step under way. Not to be called from a callback.
   ~EngineImpl() override;
 
@@ -57,9 +61,13 @@ class EngineImpl : public Engine {
   const ChatFormat* chat_format() const override { return chat_format_ ? &*chat_format_ : nullptr; }
 
  private:
-  // Runs `work`, which gives a StatusOr<T>, on the loop's thread, and hands on what it gave.
+  // Runs `work`, which gives a StatusOr<T>, on the loop's thread, and hands on what it gave, once
+  // what it changed is durable.
   template <typename T, typename Work>
   void Post(Done<T> done, Work work);
+  // The same for work that changes nothing.
+  template <typename T, typename Work>
+  void PostRead(Done<T> done, Work work);
 
   // A branch of a session, or an empty one, with `tokens` at its end: what Score and
   // Search work on.
@@ -74,10 +82,18 @@ class EngineImpl : public Engine {
   absl::StatusOr<std::shared_ptr<AppendStream>> StartAppend(
       const SessionName& name, std::function<void(memory::Position, memory::Position)> progress);
   void OnTurn();
+  // FAILED_PRECONDITION when the journal belongs to another model.
+  absl::Status BindJournal();
+  // Makes sessions and requests what the journal says.
+  absl::Status Restore();
+  // While storage fails: ends all work once, then tries again and again to go on.
+  void WatchStorage(absl::Time now);
 
   EngineParts parts_;
   const std::optional<ChatFormat> chat_format_;
   EngineObserver silent_;
+  Ledger ledger_;
+  SessionJournal session_journal_;
   const EngineContext context_;
   memory::MemoryPool pool_;
   const std::shared_ptr<Mailbox> mailbox_;  // shared with readers and streams, which may outlive us
@@ -85,6 +101,8 @@ class EngineImpl : public Engine {
   StepLoop loop_;
   Generations generations_;
   absl::Time last_sweep_;
+  bool storage_failed_ = false;
+  absl::Time last_recovery_;
 
   mutable absl::Mutex stats_mutex_;
   EngineStats stats_ ABSL_GUARDED_BY(stats_mutex_);

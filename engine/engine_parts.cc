@@ -53,7 +53,9 @@ absl::StatusOr<std::unique_ptr<Engine>> CreateEngine(EngineParts parts) {
         absl::StrCat("tokenizer.json: has ", text_tokens, " tokens and the model's vocab_size is ",
                      model_tokens, "; take both from the same model folder"));
   }
-  return std::make_unique<EngineImpl>(std::move(parts));
+  auto engine = std::make_unique<EngineImpl>(std::move(parts));
+  if (absl::Status status = engine->Start(); !status.ok()) return status;
+  return engine;
 }
 
 }  // namespace eidetic

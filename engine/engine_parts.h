@@ -13,6 +13,7 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "engine/engine.h"
+#include "memory/durable/journal.h"
 
 namespace eidetic {
 
@@ -21,12 +22,14 @@ struct EngineParts {
   std::unique_ptr<Tokenizer> tokenizer;
   memory::Arena* arena = nullptr;
   memory::BlockIndexer* indexer = nullptr;
-  memory::Arena* host_arena = nullptr;  // as Backend::host_arena
+  memory::Arena* host_arena = nullptr;       // as Backend::host_arena
+  std::unique_ptr<memory::Journal> journal;  // null: nothing outlives the process
   Engine::Options options;
   std::function<absl::Time()> now = absl::Now;  // called on the loop's thread
 };
 
-// INVALID_ARGUMENT: a limit out of range, or a tokenizer with more tokens than the model.
+// INVALID_ARGUMENT: a limit out of range, or a tokenizer with more tokens than the model. What
+// the journal has is there again before this returns; DATA_LOSS when it can not be read.
 absl::StatusOr<std::unique_ptr<Engine>> CreateEngine(EngineParts parts);
 
 }  // namespace eidetic

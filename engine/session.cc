@@ -21,6 +21,15 @@ absl::Status CheckWritable(const Session& session, std::optional<memory::Positio
   return CheckPosition(session, expected);
 }
 
+absl::Status Session::Wake(memory::MemoryPool* pool) {
+  if (memory != nullptr) return absl::OkStatus();
+  auto made =
+      memory::SessionMemory::Create(pool, memory::SummaryFor(settings, pool->geometry().bounding));
+  if (!made.ok()) return made.status();
+  memory = *std::move(made);
+  return absl::OkStatus();
+}
+
 absl::StatusOr<SessionWork> SessionWork::Begin(std::shared_ptr<Session> session,
                                                memory::Position end) {
   if (absl::Status status = CheckWritable(*session, std::nullopt); !status.ok()) return status;

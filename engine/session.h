@@ -1,7 +1,7 @@
 // One conversation: a token log, and what the model remembers of it.
 //
 // Thread safety: none; the engine's loop owns it. Ownership: owns log and memory.
-// Preconditions: one SessionWork at a time writes to it.
+// Preconditions: one SessionWork at a time writes to it; it is awake while one does.
 // Invariant: computed() <= log.size(). The log is what was acknowledged; the rest
 //   of it is computed when next needed.
 #ifndef EIDETIC_ENGINE_SESSION_H_
@@ -9,10 +9,12 @@
 
 #include <memory>
 #include <optional>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "engine/durable/session_keys.h"
 #include "engine/scheduler/request_book.h"
 #include "engine/session_name.h"
 #include "memory/session_memory.h"
@@ -25,13 +27,17 @@ struct Session {
   SessionName name;  // empty: a throw-away session, known to its work alone
   memory::SpanSettings settings;
   memory::TokenLog log;
-  std::unique_ptr<memory::SessionMemory> memory;
+  std::vector<LogSegment> segments;  // where the journal has the log; empty without a journal
+  std::unique_ptr<memory::SessionMemory> memory;  // null: asleep, the model remembers nothing
   absl::Time create_time, update_time;
   bool busy = false;  // a SessionWork holds it
   RequestBook requests;
 
   memory::Position position() const { return log.size(); }
-  memory::Position computed() const { return memory->published(); }
+  memory::Position computed() const { return memory == nullptr ? 0 : memory->published(); }
+
+  // Gives it memory, unless it has. RESOURCE_EXHAUSTED leaves it asleep.
+  absl::Status Wake(memory::MemoryPool* pool);
 };
 
 // FAILED_PRECONDITION unless `expected` is unset or the session's position.
@@ -44,6 +50,7 @@ absl::Status CheckWritable(const Session& session, std::optional<memory::Positio
 class SessionWork {
  public:
   // Room for positions [0, end). ABORTED, RESOURCE_EXHAUSTED: nothing has changed.
+  // Precondition: the session is awake.
   static absl::StatusOr<SessionWork> Begin(std::shared_ptr<Session> session, memory::Position end);
   SessionWork(SessionWork&&) = default;
   SessionWork& operator=(SessionWork&&) = delete;

@@ -22,6 +22,13 @@ absl::StatusOr<std::shared_ptr<Session>> SessionTable::Find(const SessionName& n
       absl::StrCat("session: there is no ", name.ToString(), "; create it first"));
 }
 
+absl::StatusOr<std::shared_ptr<Session>> SessionTable::FindAwake(const SessionName& name) const {
+  absl::StatusOr<std::shared_ptr<Session>> session = Find(name);
+  if (!session.ok()) return session;
+  if (absl::Status status = Wake(session->get()); !status.ok()) return status;
+  return session;
+}
+
 absl::StatusOr<std::optional<SessionInfo>> SessionTable::MadeBefore(
     const Creation& creation) const {
   if (creation.request_id.empty()) return std::nullopt;
@@ -41,6 +48,7 @@ absl::StatusOr<std::optional<SessionInfo>> SessionTable::MadeBefore(
 }
 
 absl::Status SessionTable::CheckNew(const SessionName& name) const {
+  if (absl::Status status = journal_->health(); !status.ok()) return status;
   if (sessions_.contains(name)) {
     return absl::AlreadyExistsError(
         absl::StrCat("session_id: ", name.ToString(), " exists; choose another"));
@@ -64,6 +72,7 @@ bool SessionTable::MakeRoom(int64_t pages) {
   int64_t moved = 0;
   for (const Session* session : sessions) {
     if (moved >= wanted) break;
+    if (session->memory == nullptr) continue;
     const SpanPlan plan = PlanSpan(session->settings, rules_.block_tokens, /*retrieves=*/true,
                                    session->computed(), memory::TokenKind::kGenerated);
     if (plan.first >= plan.last) continue;
@@ -72,18 +81,30 @@ bool SessionTable::MakeRoom(int64_t pages) {
   return moved > 0;
 }
 
+void SessionTable::ForgetOldestCreation() {
+  const auto oldest = made_order_.begin();
+  journal_->Forgotten(oldest->second.first, oldest->second.second);
+  made_.erase(oldest->second);
+  made_order_.erase(oldest);
+}
+
+void SessionTable::Remember(const CreationKey& key, Made made) {
+  if (made_.size() >= kMaxRememberedCreations) ForgetOldestCreation();
+  made_order_.emplace(made.when, key);
+  made_[key] = std::move(made);
+}
+
 SessionInfo SessionTable::Insert(const Creation& creation, std::shared_ptr<Session> session) {
   session->name = creation.name;
+  session->requests.OnForget([this](const Request& r) { journal_->Forgotten(r); });
+  journal_->Created(session.get());
   const SessionInfo info = InfoOf(*session);
   CHECK(sessions_.emplace(creation.name, std::move(session)).second);
   if (creation.request_id.empty()) return info;
-  if (made_.size() >= kMaxRememberedCreations) {
-    made_.erase(made_order_.begin()->second);
-    made_order_.erase(made_order_.begin());
-  }
-  const CreationKey key(creation.name.tenant, creation.request_id);
-  made_[key] = {creation.name, creation.fingerprint, info.create_time};
-  made_order_.emplace(info.create_time, key);
+  journal_->Remembered(creation.name.tenant, creation.request_id,
+                       {creation.name.session, creation.fingerprint, info.create_time});
+  Remember({creation.name.tenant, creation.request_id},
+           {creation.name, creation.fingerprint, info.create_time});
   return info;
 }
 
@@ -105,7 +126,7 @@ absl::StatusOr<SessionInfo> SessionTable::Fork(
   absl::StatusOr<std::optional<SessionInfo>> before = MadeBefore(creation);
   if (!before.ok()) return before.status();
   if (*before) return **before;
-  absl::StatusOr<std::shared_ptr<Session>> parent = Find(parent_name);
+  absl::StatusOr<std::shared_ptr<Session>> parent = FindAwake(parent_name);
   if (!parent.ok()) return parent.status();
   if (creation.name.tenant != parent_name.tenant) {
     return absl::InvalidArgumentError("name: a fork stays with its session's tenant");
@@ -136,8 +157,11 @@ absl::Status SessionTable::Delete(const SessionName& name,
   absl::StatusOr<std::shared_ptr<Session>> session = Find(name);
   if (!session.ok()) return session.status();
   absl::Status status = CheckWritable(**session, expected_position);
-  if (status.ok()) sessions_.erase(name);
-  return status;
+  if (status.ok()) status = journal_->health();
+  if (!status.ok()) return status;
+  journal_->Deleted(**session);
+  sessions_.erase(name);
+  return absl::OkStatus();
 }
 
 absl::Status SessionTable::CheckSettings(const memory::SpanSettings& settings) const {
@@ -172,12 +196,11 @@ absl::StatusOr<std::shared_ptr<Session>> SessionTable::Branch(
   if (!memory.ok()) return memory.status();
   std::shared_ptr<Session> session = Assemble(settings, *std::move(memory));
   session->log = parent.log;
+  session->segments = parent.segments;
   return session;
 }
 
 SessionInfo SessionTable::InfoOf(const Session& session) const {
-  const memory::SessionMemory& memory = *session.memory;
-  const int64_t slots = memory.working() ? 2 : 1;
   return {.name = session.name,
           .settings = session.settings,
           .create_time = session.create_time,
@@ -185,17 +208,46 @@ SessionInfo SessionTable::InfoOf(const Session& session) const {
           .position = session.position(),
           .computed = session.computed(),
           .busy = session.busy,
-          .memory_bytes = memory.page_count() * static_cast<int64_t>(pool_->pages().page_bytes()) +
-                          memory.tile_count() * static_cast<int64_t>(pool_->tiles().page_bytes()) +
-                          slots * static_cast<int64_t>(pool_->slots().slot_bytes())};
+          .memory_bytes = session.memory == nullptr ? 0 : BytesOf(*session.memory)};
+}
+
+int64_t SessionTable::BytesOf(const memory::SessionMemory& memory) const {
+  const auto bytes = [](int64_t count, size_t each) { return count * static_cast<int64_t>(each); };
+  return bytes(memory.page_count(), pool_->pages().page_bytes()) +
+         bytes(memory.tile_count(), pool_->tiles().page_bytes()) +
+         bytes(memory.working() ? 2 : 1, pool_->slots().slot_bytes());
+}
+
+void SessionTable::Restore(std::vector<std::shared_ptr<Session>> sessions,
+                           std::vector<RestoredCreation> creations) {
+  auto before = std::exchange(sessions_, {});
+  for (std::shared_ptr<Session>& session : sessions) {
+    session->requests.OnForget([this](const Request& r) { journal_->Forgotten(r); });
+    const auto old = before.find(session->name);
+    // The same logs: the same tokens, as far as both go.
+    if (old != before.end() && old->second->segments == session->segments &&
+        old->second->computed() <= session->position()) {
+      session->memory = std::move(old->second->memory);
+    }
+    const SessionName name = session->name;
+    CHECK(sessions_.emplace(name, std::move(session)).second);
+  }
+  made_.clear();
+  made_order_.clear();
+  for (RestoredCreation& creation : creations) {
+    Remember({creation.tenant, creation.request_id}, {{creation.tenant, creation.record.session},
+                                                      std::move(creation.record.fingerprint),
+                                                      creation.record.when});
+  }
+}
+
+void SessionTable::BeginNewLogs() {
+  for (const auto& [name, session] : sessions_) journal_->Branched(session.get());
 }
 
 void SessionTable::Expire() {
   const absl::Time before = now_() - rules_.request_retention;
-  while (!made_order_.empty() && made_order_.begin()->first < before) {
-    made_.erase(made_order_.begin()->second);
-    made_order_.erase(made_order_.begin());
-  }
+  while (!made_order_.empty() && made_order_.begin()->first < before) ForgetOldestCreation();
   for (auto& [name, session] : sessions_) session->requests.Expire(before);
 }
 

@@ -18,10 +18,17 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "engine/durable/session_journal.h"
 #include "engine/engine.h"
 #include "engine/session.h"
 
 namespace eidetic {
+
+// A creation that may be asked for again, as the journal keeps it.
+struct RestoredCreation {
+  std::string tenant, request_id;
+  CreationRecord record;
+};
 
 // Creations remembered at once; the oldest are forgotten first.
 inline constexpr size_t kMaxRememberedCreations = size_t{1} << 16;
@@ -35,8 +42,9 @@ class SessionTable {
     int32_t max_sessions = 0;
     absl::Duration request_retention;
   };
-  SessionTable(memory::MemoryPool* pool, const Rules& rules, std::function<absl::Time()> now)
-      : pool_(pool), rules_(rules), now_(std::move(now)) {}
+  SessionTable(memory::MemoryPool* pool, const Rules& rules, SessionJournal* journal,
+               std::function<absl::Time()> now)
+      : pool_(pool), rules_(rules), journal_(journal), now_(std::move(now)) {}
 
   // What a client sends to make a session once, however often it asks.
   struct Creation {
@@ -51,14 +59,27 @@ class SessionTable {
                                    const std::function<void(memory::SpanSettings*)>& edit,
                                    std::optional<memory::Position> expected_position);
   absl::StatusOr<std::shared_ptr<Session>> Find(const SessionName& name) const;
+  // Gives `session` memory if it has none; RESOURCE_EXHAUSTED when there is none to give.
+  absl::Status Wake(Session* session) const { return session->Wake(pool_); }
+  // Both.
+  absl::StatusOr<std::shared_ptr<Session>> FindAwake(const SessionName& name) const;
   std::vector<SessionInfo> List(const std::string& tenant, const std::string& after,
                                 int32_t limit) const;
   absl::Status Delete(const SessionName& name, std::optional<memory::Position> expected_position);
 
   // Sessions without a name: empty, and with the past of `parent`.
   absl::StatusOr<std::shared_ptr<Session>> MakeEmpty(const memory::SpanSettings& settings) const;
+  // `parent` is awake.
   absl::StatusOr<std::shared_ptr<Session>> Branch(const Session& parent,
                                                   const memory::SpanSettings& settings) const;
+
+  // Replaces everything by what the journal has. A session that was here before keeps of its
+  // memory what its log still says. Precondition: nothing works on a session.
+  void Restore(std::vector<std::shared_ptr<Session>> sessions,
+               std::vector<RestoredCreation> creations);
+
+  // Every session writes to a new log from now on.
+  void BeginNewLogs();
 
   // Moves distant blocks of sessions to the host, those of the session that was used longest
   // ago first, until about `pages` pages are free on the device. Whether any was moved.
@@ -83,10 +104,14 @@ class SessionTable {
   absl::Status CheckSettings(const memory::SpanSettings& settings) const;
   std::shared_ptr<Session> Assemble(const memory::SpanSettings& settings,
                                     std::unique_ptr<memory::SessionMemory> memory) const;
+  int64_t BytesOf(const memory::SessionMemory& memory) const;
+  void Remember(const CreationKey& key, Made made);
+  void ForgetOldestCreation();
   SessionInfo Insert(const Creation& creation, std::shared_ptr<Session> session);
 
   memory::MemoryPool* pool_;
   Rules rules_;
+  SessionJournal* journal_;
   std::function<absl::Time()> now_;
   std::map<SessionName, std::shared_ptr<Session>> sessions_;
   std::map<CreationKey, Made> made_;

@@ -21,6 +21,8 @@ ABSL_FLAG(std::string, address, eidetic::ServerOptions().address,
           "host:port to serve gRPC on; port 0: the system chooses");
 ABSL_FLAG(std::string, metrics_address, "127.0.0.1:9464",
           "host:port to serve /metrics on for Prometheus; empty: no metrics");
+ABSL_FLAG(std::string, data_folder, "",
+          "where sessions are kept, so that they outlive the process; empty: they do not");
 ABSL_FLAG(std::string, port_file, "", "write the port in use to this file once RPCs are served");
 ABSL_FLAG(std::string, device, eidetic::BackendOptions().device,
           "what computes: cpu, cuda:N, or auto: cuda:0 where it works, else the CPU");
@@ -200,6 +202,7 @@ absl::StatusOr<CommandLine> CommandLineFromFlags() {
   line.model_name = absl::GetFlag(FLAGS_model_name);
   line.metrics_address = absl::GetFlag(FLAGS_metrics_address);
   line.port_file = absl::GetFlag(FLAGS_port_file);
+  line.data_folder = absl::GetFlag(FLAGS_data_folder);
   const absl::Status status = First({
       TakeRandomConfig(&line.random_config),
       TakeBackend(&line.backend),

@@ -20,6 +20,7 @@ struct CommandLine {
   std::string random_config;  // config file that gets random weights; "": the folder's model
   std::string metrics_address;
   std::string port_file;
+  std::string data_folder;  // "": sessions end with the process
   BackendOptions backend;
   EngineLimits limits;
   ServerOptions server;

@@ -28,7 +28,7 @@ class Stream : public AppendStream {
                     done = std::move(done)](absl::Status alive) {
       if (!alive.ok()) return done(alive);
       auto held = sequence.lock();
-      done(held ? held->Append(tokens, expected_position) : StreamEnded());
+      held ? held->Append(tokens, expected_position, done) : done(StreamEnded());
     });
   }
 
@@ -55,16 +55,28 @@ AppendSequence::AppendSequence(const EngineContext* context, std::shared_ptr<Ses
       work_(std::move(work)),
       progress_(std::move(progress)) {}
 
-absl::StatusOr<memory::Position> AppendSequence::Append(
+absl::StatusOr<memory::Position> AppendSequence::Add(
     std::span<const memory::TokenId> tokens, std::optional<memory::Position> expected_position) {
   if (!work_) return StreamEnded();
-  absl::Status status = CheckPosition(*session_, expected_position);
-  const memory::Position end = session_->position() + static_cast<memory::Position>(tokens.size());
-  if (status.ok()) status = session_->memory->Reserve(end);
+  absl::Status status = context_->ledger->health();
+  if (status.ok()) status = CheckPosition(*session_, expected_position);
+  const memory::Position begin = session_->position();
+  if (status.ok()) {
+    status = session_->memory->Reserve(begin + static_cast<memory::Position>(tokens.size()));
+  }
   if (!status.ok()) return status;
   session_->log.Append(tokens);
   session_->update_time = context_->now();
+  context_->journal->Added(*session_, begin);
   return session_->position();
+}
+
+void AppendSequence::Append(std::span<const memory::TokenId> tokens,
+                            std::optional<memory::Position> expected_position, Appended done) {
+  context_->ledger->Tell([position = Add(tokens, expected_position),
+                          done = std::move(done)](const absl::Status& durable) {
+    done(durable.ok() ? position : durable);
+  });
 }
 
 void AppendSequence::Drain(std::function<void(absl::Status)> done) {
@@ -83,15 +95,25 @@ StepChunk AppendSequence::NextChunk() {
 }
 
 void AppendSequence::Apply(const StepChunk&, ChunkResult) {
-  progress_(session_->position(), session_->computed());
+  context_->ledger->Tell([progress = progress_, position = session_->position(),
+                          computed = session_->computed()](const absl::Status& durable) {
+    if (durable.ok()) progress(position, computed);
+  });
   if (!computed()) return;
-  for (const auto& done : std::exchange(drains_, {})) done(absl::OkStatus());
+  TellDrained(absl::OkStatus());
+}
+
+void AppendSequence::TellDrained(const absl::Status& status) {
+  context_->ledger->Tell(
+      [drains = std::exchange(drains_, {}), status](const absl::Status& durable) {
+        for (const auto& done : drains) done(status.ok() ? durable : status);
+      });
 }
 
 void AppendSequence::Cancel(const absl::Status& why) {
   work_.reset();
   session_.reset();
-  for (const auto& done : std::exchange(drains_, {})) done(why);
+  TellDrained(why);
 }
 
 std::shared_ptr<AppendStream> MakeAppendStream(std::shared_ptr<Mailbox> mailbox,

@@ -22,9 +22,10 @@ class AppendSequence : public Sequence {
   AppendSequence(const EngineContext* context, std::shared_ptr<Session> session, SessionWork work,
                  Progress progress);
 
+  using Appended = std::function<void(absl::StatusOr<memory::Position>)>;
   // As AppendStream says.
-  absl::StatusOr<memory::Position> Append(std::span<const memory::TokenId> tokens,
-                                          std::optional<memory::Position> expected_position);
+  void Append(std::span<const memory::TokenId> tokens,
+              std::optional<memory::Position> expected_position, Appended done);
   void Drain(std::function<void(absl::Status)> done);
 
   State Look() override;
@@ -33,6 +34,9 @@ class AppendSequence : public Sequence {
   void Cancel(const absl::Status& why) override;
 
  private:
+  absl::StatusOr<memory::Position> Add(std::span<const memory::TokenId> tokens,
+                                       std::optional<memory::Position> expected_position);
+  void TellDrained(const absl::Status& status);
   bool computed() const { return session_->computed() == session_->position(); }
 
   const EngineContext* context_;

@@ -8,6 +8,10 @@
 namespace eidetic {
 namespace {
 
+bool IsStart(const GenerationEvent& event) {
+  return std::holds_alternative<GenerationStart>(event);
+}
+
 bool IsEnd(const GenerationEvent& event) {
   return std::holds_alternative<GenerationFinish>(event) ||
          std::holds_alternative<absl::Status>(event);
@@ -25,7 +29,7 @@ void GenerationRecord::Publish(GenerationEvent event) {
   {
     absl::MutexLock lock(&mutex_);
     CHECK(!EndedLocked()) << "published after the end";
-    CHECK_EQ(std::holds_alternative<GenerationStart>(event), events_.empty());
+    CHECK(events_.empty() ? IsStart(event) || IsEnd(event) : !IsStart(event));
     events_.push_back(std::move(event));
     for (GenerationReader* reader : readers_) {
       if (reader->notify_ && reader->HasNextLocked()) {
@@ -55,8 +59,9 @@ bool GenerationRecord::finished() const {
 
 int64_t GenerationRecord::tokens() const {
   absl::MutexLock lock(&mutex_);
-  const int64_t others = (events_.empty() ? 0 : 1) + (EndedLocked() ? 1 : 0);
-  return static_cast<int64_t>(events_.size()) - others;
+  return std::count_if(events_.begin(), events_.end(), [](const GenerationEvent& e) {
+    return std::holds_alternative<TokenEvent>(e);
+  });
 }
 
 int32_t GenerationRecord::readers() const {

@@ -1,12 +1,12 @@
 // One request's answer as it grows: what was told, and who listens.
 //
-// What: an append-only list of events, written by the engine's loop and read by
-//   any number of readers, each at its own pace. It is the journal of a request:
-//   a reader that comes back starts after the last event it saw.
+// What: an append-only list of what is durable, written by the engine's ledger and read by
+//   any number of readers, each at its own pace: a reader that comes back starts after the
+//   last event it saw.
 // Thread safety: thread-safe. Notifications run on the writer's thread, or on
 //   the thread that calls NotifyWhenReady; they must not block.
 // Ownership: shared (std::shared_ptr); a reader keeps its record alive.
-// Preconditions: the start is published first, nothing after a finish or an error.
+// Preconditions: the start is published first, or an error; nothing after a finish or an error.
 #ifndef EIDETIC_ENGINE_SCHEDULER_GENERATION_RECORD_H_
 #define EIDETIC_ENGINE_SCHEDULER_GENERATION_RECORD_H_
 

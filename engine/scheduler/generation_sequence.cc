@@ -5,8 +5,9 @@
 #include <limits>
 #include <utility>
 
-#include "engine/scheduler/passages.h"
+#include "engine/scheduler/answer.h"
 #include "engine/scheduler/session_chunk.h"
+#include "engine/scheduler/telling.h"
 
 namespace eidetic {
 namespace {
@@ -20,15 +21,15 @@ bool IsBroken(const SampledToken& sampled) {
 
 GenerationSequence::GenerationSequence(const EngineContext* context,
                                        std::shared_ptr<Session> session, SessionWork work,
-                                       std::shared_ptr<Request> request, bool token_blocks)
+                                       std::shared_ptr<Request> request)
     : context_(context),
       session_(std::move(session)),
       work_(std::move(work)),
       request_(std::move(request)),
-      token_blocks_(token_blocks),
       last_token_(context->now()) {
   request_->running = true;
-  request_->last_used = last_token_;
+  request_->facts.last_used = last_token_;
+  context_->journal->Changed(*request_);
 }
 
 Sequence::State GenerationSequence::Look() {
@@ -61,22 +62,23 @@ void GenerationSequence::Apply(const StepChunk& chunk, ChunkResult result) {
                             "and report the model's files as broken"));
     return;
   }
-  Generation& generation = *request_->generation;
-  // Without tokens nothing was retrieved anew: nothing is known of this token's span.
-  if (chunk.want_span && !chunk.tokens.empty()) generation.mass().Add(result.span, 1);
-  Generation::Taken taken = generation.Take(std::move(result.sampled), session_->position());
-  if (token_blocks_) {
-    for (const SpanUse& use : result.span) taken.event.blocks.push_back(use.block);
-  }
-  session_->log.AppendGenerated(taken.event.token.token);
+  const memory::Position position = session_->position();
+  session_->log.AppendGenerated(result.sampled.token);
   session_->update_time = context_->now();
+  // Without tokens nothing was retrieved anew: nothing is known of this token's span.
+  TokenRecord drawn{.sampled = std::move(result.sampled),
+                    .retrieved = chunk.want_span && !chunk.tokens.empty(),
+                    .span = std::move(result.span)};
+  context_->journal->Added(*session_, position);
+  const AnswerPlace place{.position = position,
+                          .past = session_->log.tokens(),
+                          .block_tokens = context_->limits.block_tokens,
+                          .token_blocks = request_->facts.token_blocks};
+  AnswerStep step = TakeDrawn(drawn, place, *context_->tokenizer, request_->generation.get());
+  context_->journal->Drawn(*request_, step.event.sequence_number, drawn);
   ObserveToken();
-  request_->record->Publish(std::move(taken.event));
-  if (!taken.finish) return;
-  taken.finish->passages =
-      MakePassages(generation.mass().Mean(), context_->limits.block_tokens, session_->log.tokens(),
-                   *context_->tokenizer, kMaxAnswerPassages);
-  End(*std::move(taken.finish));
+  Tell(context_->ledger, request_->record, std::move(step.event));
+  if (step.finish) End(*std::move(step.finish));
 }
 
 void GenerationSequence::ObserveToken() {
@@ -91,11 +93,12 @@ void GenerationSequence::ObserveToken() {
 void GenerationSequence::Release() {
   work_.reset();
   request_->running = false;
-  request_->last_used = context_->now();
+  request_->facts.last_used = context_->now();
 }
 
 void GenerationSequence::Interrupt() {
   Release();
+  context_->journal->Changed(*request_);
   request_->stopped_at = session_->position();
   if (session_->name.session.empty()) request_->log = std::move(session_->log);
   session_.reset();
@@ -104,8 +107,7 @@ void GenerationSequence::Interrupt() {
 void GenerationSequence::End(GenerationEvent last) {
   Release();
   session_.reset();
-  request_->generation.reset();
-  request_->record->Publish(std::move(last));
+  EndRequest(context_->ledger, context_->journal, request_.get(), std::move(last));
 }
 
 void GenerationSequence::Cancel(const absl::Status& why) {

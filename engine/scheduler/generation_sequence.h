@@ -18,7 +18,7 @@ namespace eidetic {
 class GenerationSequence : public Sequence {
  public:
   GenerationSequence(const EngineContext* context, std::shared_ptr<Session> session,
-                     SessionWork work, std::shared_ptr<Request> request, bool token_blocks);
+                     SessionWork work, std::shared_ptr<Request> request);
 
   State Look() override;
   StepChunk NextChunk() override;
@@ -37,7 +37,6 @@ class GenerationSequence : public Sequence {
   std::shared_ptr<Session> session_;
   std::optional<SessionWork> work_;  // none: ended
   std::shared_ptr<Request> request_;
-  const bool token_blocks_;
   absl::Time last_token_;  // before the first: admission
   bool first_token_ = true;
 };

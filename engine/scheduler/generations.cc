@@ -1,10 +1,14 @@
 #include "engine/scheduler/generations.h"
 
+#include <glog/logging.h>
+
+#include <limits>
 #include <random>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "engine/scheduler/generation_sequence.h"
+#include "engine/scheduler/telling.h"
 
 namespace eidetic {
 namespace {
@@ -40,7 +44,7 @@ absl::StatusOr<Generations::Reader> Generations::Generate(const GenerateSpec& sp
 absl::StatusOr<Generations::Reader> Generations::Again(const GenerateSpec& spec,
                                                        std::shared_ptr<Session> session,
                                                        std::shared_ptr<Request> request) {
-  if (request->fingerprint != spec.fingerprint) {
+  if (request->facts.fingerprint != spec.fingerprint) {
     return absl::InvalidArgumentError(
         absl::StrCat("request_id: '", spec.request_id,
                      "' came before with another body; use a new one for a new request"));
@@ -51,7 +55,7 @@ absl::StatusOr<Generations::Reader> Generations::Again(const GenerateSpec& spec,
                                                    spec.request_id, "' ", told,
                                                    " tokens were told so far"));
   }
-  if (request->running || request->record->ended()) {
+  if (request->running || request->ended) {
     return Reader(request->record->Attach(spec.resume_from));
   }
   return TakeUp(spec, std::move(session), std::move(request));
@@ -61,26 +65,28 @@ absl::StatusOr<Generations::Reader> Generations::TakeUp(const GenerateSpec& spec
                                                         std::shared_ptr<Session> session,
                                                         std::shared_ptr<Request> request) {
   if (session != nullptr && session->position() != request->stopped_at) {
-    request->generation.reset();
-    request->record->Publish(absl::AbortedError(absl::StrCat(
-        "request_id: '", spec.request_id, "' stopped at position ", request->stopped_at,
-        " and the session has moved on to ", session->position(), "; send a new request")));
+    EndRequest(
+        context_->ledger, context_->journal, request.get(),
+        absl::AbortedError(absl::StrCat("request_id: '", spec.request_id, "' stopped at position ",
+                                        request->stopped_at, " and the session has moved on to ",
+                                        session->position(), "; send a new request")));
     return Reader(request->record->Attach(spec.resume_from));
   }
-  if (absl::Status room = loop_->CheckRoom(); !room.ok()) return room;
+  if (absl::Status room = CheckRoom(); !room.ok()) return room;
   if (session == nullptr) {
     absl::StatusOr<std::shared_ptr<Session>> made = sessions_->MakeEmpty(spec.settings);
     if (!made.ok()) return made.status();
     session = *std::move(made);
     session->log = *request->log;
   }
+  if (absl::Status status = sessions_->Wake(session.get()); !status.ok()) return status;
   absl::StatusOr<SessionWork> work =
       SessionWork::Begin(session, session->position() + request->generation->tokens_left());
   if (!work.ok()) return work.status();
   request->log.reset();
   Reader reader = request->record->Attach(spec.resume_from);
   loop_->Add(std::make_shared<GenerationSequence>(context_, std::move(session), *std::move(work),
-                                                  std::move(request), spec.token_blocks));
+                                                  std::move(request)));
   return reader;
 }
 
@@ -105,7 +111,12 @@ absl::Status Generations::CheckBegin(const GenerateSpec& spec, const Session* se
     return absl::InvalidArgumentError(
         "prompt: is empty, and there is no past to continue; give a prompt");
   }
-  return loop_->CheckRoom();
+  return CheckRoom();
+}
+
+absl::Status Generations::CheckRoom() const {
+  const absl::Status durable = context_->ledger->health();
+  return durable.ok() ? loop_->CheckRoom() : durable;
 }
 
 std::shared_ptr<Request> Generations::NewRequest(const GenerateSpec& spec) const {
@@ -118,7 +129,19 @@ std::shared_ptr<Request> Generations::NewRequest(const GenerateSpec& spec) const
     settings.stop_tokens.insert(settings.stop_tokens.end(), end_tokens_.begin(), end_tokens_.end());
   }
   auto request = std::make_shared<Request>();
-  request->fingerprint = spec.fingerprint;
+  RequestRecord& facts = request->facts;
+  facts.fingerprint = spec.fingerprint;
+  facts.settings = settings;
+  facts.token_blocks = spec.token_blocks;
+  facts.prompt_tokens = static_cast<int32_t>(spec.prompt.size());
+  request->key.id = spec.request_id;
+  request->key.owner.tenant = spec.tenant;
+  if (spec.session) {
+    request->key.owner = *spec.session;
+  } else {
+    facts.span = spec.settings;
+    facts.prompt = spec.prompt;
+  }
   request->record = std::make_shared<GenerationRecord>(on_reader_change_);
   request->running = true;
   request->generation =
@@ -135,27 +158,49 @@ absl::StatusOr<Generations::Reader> Generations::Begin(const GenerateSpec& spec,
     if (!made.ok()) return made.status();
     session = *std::move(made);
   }
+  if (absl::Status status = sessions_->Wake(session.get()); !status.ok()) return status;
   const memory::Position prompt_end =
       session->position() + static_cast<memory::Position>(spec.prompt.size());
   absl::StatusOr<SessionWork> work = SessionWork::Begin(session, prompt_end + spec.max_tokens);
   if (!work.ok()) return work.status();
   std::shared_ptr<Request> request = NewRequest(spec);
   if (!spec.request_id.empty()) {
-    RequestBook& book = throw_away ? tenants_[spec.tenant] : session->requests;
+    RequestBook& book = throw_away ? BookOf(spec.tenant) : session->requests;
     absl::Status added =
         book.Add(spec.request_id, request, context_->limits.max_requests_per_session);
     if (!added.ok()) return added;
   }
+  const memory::Position prompt_begin = request->facts.prompt_begin = session->position();
   session->log.Append(spec.prompt);
   session->update_time = context_->now();
-  request->record->Publish(
-      GenerationStart{.seed = request->generation->Row(prompt_end).params->seed,
-                      .position = prompt_end,
-                      .prompt_tokens = static_cast<int32_t>(spec.prompt.size())});
+  context_->journal->Added(*session, prompt_begin);
+  Tell(context_->ledger, request->record,
+       GenerationStart{.seed = request->facts.settings.sampling.seed,
+                       .position = prompt_end,
+                       .prompt_tokens = request->facts.prompt_tokens});
   Reader reader = request->record->Attach(0);
   loop_->Add(std::make_shared<GenerationSequence>(context_, std::move(session), *std::move(work),
-                                                  std::move(request), spec.token_blocks));
+                                                  std::move(request)));
   return reader;
+}
+
+RequestBook& Generations::BookOf(const std::string& tenant) {
+  const auto [book, added] = tenants_.try_emplace(tenant);
+  if (added) {
+    book->second.OnForget([this](const Request& r) { context_->journal->Forgotten(r); });
+  }
+  return book->second;
+}
+
+void Generations::Restore(std::vector<std::shared_ptr<Request>> requests) {
+  tenants_.clear();
+  for (std::shared_ptr<Request>& request : requests) {
+    RequestBook& book = BookOf(request->key.owner.tenant);
+    const std::string id = request->key.id;
+    const absl::Status added =
+        book.Add(id, std::move(request), std::numeric_limits<int32_t>::max());
+    CHECK(added.ok()) << added;
+  }
 }
 
 void Generations::Expire() {

@@ -37,6 +37,9 @@ class Generations {
   // As Engine::Generate says.
   absl::StatusOr<std::shared_ptr<GenerationReader>> Generate(const GenerateSpec& spec);
 
+  // Replaces the requests without a session by those that the journal has.
+  void Restore(std::vector<std::shared_ptr<Request>> requests);
+
   // Forgets requests without a session that nobody may ask for any more.
   void Expire();
 
@@ -51,6 +54,10 @@ class Generations {
                                 std::shared_ptr<Request> request);
   absl::StatusOr<Reader> Begin(const GenerateSpec& spec, std::shared_ptr<Session> session);
   absl::Status CheckBegin(const GenerateSpec& spec, const Session* session) const;
+  // Why nothing can begin now, if so.
+  absl::Status CheckRoom() const;
+  // Of the requests without a session.
+  RequestBook& BookOf(const std::string& tenant);
   std::shared_ptr<Request> NewRequest(const GenerateSpec& spec) const;
 
   const EngineContext* context_;

@@ -18,7 +18,7 @@ absl::Status RequestBook::Add(const std::string& id, std::shared_ptr<Request> re
                               int32_t limit) {
   if (requests_.size() >= static_cast<size_t>(limit)) {
     auto oldest = requests_.end();
-    const auto rank = [](const Request& r) { return std::tuple(!r.record->ended(), r.last_used); };
+    const auto rank = [](const Request& r) { return std::tuple(!r.ended, r.facts.last_used); };
     for (auto it = requests_.begin(); it != requests_.end(); ++it) {
       if (it->second->running) continue;
       if (oldest == requests_.end() || rank(*it->second) < rank(*oldest->second)) oldest = it;
@@ -27,15 +27,23 @@ absl::Status RequestBook::Add(const std::string& id, std::shared_ptr<Request> re
       return absl::ResourceExhaustedError(absl::StrCat(
           "request_id: ", limit, " requests with an id are running; wait for one to finish"));
     }
+    if (forgotten_) forgotten_(*oldest->second);
     requests_.erase(oldest);
   }
   CHECK(requests_.emplace(id, std::move(request)).second);
   return absl::OkStatus();
 }
 
+void RequestBook::OnForget(std::function<void(const Request&)> forgotten) {
+  forgotten_ = std::move(forgotten);
+}
+
 void RequestBook::Expire(absl::Time before) {
   std::erase_if(requests_, [&](const auto& entry) {
-    return !entry.second->running && entry.second->last_used < before;
+    const Request& request = *entry.second;
+    const bool expired = !request.running && request.facts.last_used < before;
+    if (expired && forgotten_) forgotten_(request);
+    return expired;
   });
 }
 

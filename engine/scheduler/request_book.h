@@ -6,6 +6,7 @@
 #ifndef EIDETIC_ENGINE_SCHEDULER_REQUEST_BOOK_H_
 #define EIDETIC_ENGINE_SCHEDULER_REQUEST_BOOK_H_
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -13,6 +14,7 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "engine/durable/session_records.h"
 #include "engine/scheduler/generation.h"
 #include "engine/scheduler/generation_record.h"
 #include "memory/token_log.h"
@@ -21,11 +23,12 @@ namespace eidetic {
 
 // One generation: what was told, and what is needed to go on.
 struct Request {
-  std::string fingerprint;  // of its body
+  RequestKey key;
+  RequestRecord facts;
   std::shared_ptr<GenerationRecord> record;
-  std::unique_ptr<Generation> generation;  // null once the record has ended
+  std::unique_ptr<Generation> generation;  // null once it has ended
   bool running = false;
-  absl::Time last_used;  // when work for it last began or stopped
+  bool ended = false;  // the record has its last event, or will once that is durable
 
   // Interrupted: every reader left before the end.
   memory::Position stopped_at = 0;
@@ -42,10 +45,13 @@ class RequestBook {
   absl::Status Add(const std::string& id, std::shared_ptr<Request> request, int32_t limit);
   // Forgets what has rested since before `before`.
   void Expire(absl::Time before);
+  // Calls `forgotten` for each request that makes room or expires from now on.
+  void OnForget(std::function<void(const Request&)> forgotten);
   bool empty() const { return requests_.empty(); }
 
  private:
   std::map<std::string, std::shared_ptr<Request>> requests_;
+  std::function<void(const Request&)> forgotten_;
 };
 
 }  // namespace eidetic

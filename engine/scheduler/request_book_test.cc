@@ -12,8 +12,9 @@ std::shared_ptr<Request> NewRequest(Stage stage, int64_t second) {
   request->record = std::make_shared<GenerationRecord>([] {});
   request->record->Publish(GenerationStart{});
   if (stage == Stage::kFinished) request->record->Publish(GenerationFinish{});
+  request->ended = stage == Stage::kFinished;
   request->running = stage == Stage::kRunning;
-  request->last_used = absl::FromUnixSeconds(second);
+  request->facts.last_used = absl::FromUnixSeconds(second);
   return request;
 }
 

@@ -11,6 +11,8 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "engine/durable/ledger.h"
+#include "engine/durable/session_journal.h"
 #include "engine/engine.h"
 #include "engine/layers/hybrid_model.h"
 #include "engine/text/tokenizer.h"
@@ -21,6 +23,8 @@ namespace eidetic {
 struct EngineContext {
   const Tokenizer* tokenizer = nullptr;
   EngineObserver* observer = nullptr;  // not null
+  Ledger* ledger = nullptr;            // not null
+  SessionJournal* journal = nullptr;   // not null
   std::function<absl::Time()> now;
   EngineLimits limits;
 };

@@ -38,6 +38,7 @@ void StepLoop::Run() {
     for (Mailbox::Command& command : commands) command(absl::OkStatus());
     commands.clear();
     idle = !Step();
+    if (idle) context_->ledger->Flush();
     // A loop whose device is lost shows no heartbeat: health turns to NOT_SERVING.
     if (lost_.ok()) on_turn_();
   }
@@ -48,7 +49,12 @@ void StepLoop::CancelAll(std::vector<Mailbox::Command> commands) {
   for (Mailbox::Command& command : mailbox_->Take(absl::ZeroDuration())) {
     command(Mailbox::Closed());
   }
-  for (const Seat& seat : seats_) seat.sequence->Cancel(Mailbox::Closed());
+  EndAll(Mailbox::Closed());
+  context_->ledger->Flush();
+}
+
+void StepLoop::EndAll(const absl::Status& why) {
+  for (const Seat& seat : seats_) seat.sequence->Cancel(why);
   seats_.clear();
 }
 
@@ -109,6 +115,7 @@ void StepLoop::RunBatch(const std::vector<Seat*>& seats, const std::vector<StepC
     context_->observer->OnQueued(absl::ToDoubleSeconds(begin - seat->ready_since));
   }
   model_->Submit(batch);
+  context_->ledger->Flush();
   StepResult result = model_->Await();
   if (!result.status.ok()) return LoseDevice(result.status);
   CHECK_EQ(result.chunks.size(), batch.size());
@@ -124,8 +131,7 @@ void StepLoop::RunBatch(const std::vector<Seat*>& seats, const std::vector<StepC
 void StepLoop::LoseDevice(const absl::Status& why) {
   LOG(ERROR) << "the device is lost, restart the server: " << why;
   lost_ = why;
-  for (const Seat& seat : seats_) seat.sequence->Cancel(why);
-  seats_.clear();
+  EndAll(why);
 }
 
 void StepLoop::Observe(const std::vector<StepChunk>& batch, double seconds,

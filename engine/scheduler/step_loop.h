@@ -1,7 +1,8 @@
 // The loop that steps the model.
 //
 // What: between steps it runs what was posted; then it plans, submits, awaits, and
-//   hands each sequence its result.
+//   hands each sequence its result. Who waits for results hears of them while the next step
+//   runs, or at once when there is none.
 // Thread safety: Run on one thread; everything else on that thread too, from a
 //   command. Ownership: owns the sequences; borrows the rest, which outlives it.
 // Preconditions: none.
@@ -37,6 +38,8 @@ class StepLoop {
   // RESOURCE_EXHAUSTED when max_sequences are there; UNAVAILABLE once the device is lost.
   absl::Status CheckRoom() const;
   void Add(std::shared_ptr<Sequence> sequence);
+  // Every sequence is told `why`, and ends.
+  void EndAll(const absl::Status& why);
 
   int64_t running() const { return running_; }
   int64_t queued() const { return queued_; }

@@ -69,19 +69,26 @@ std::string ReadAll(const std::string& path) {
   return text.str();
 }
 
-pid_t Spawn(const std::vector<std::string>& flags, const std::string& errors_path) {
+pid_t Spawn(const std::vector<std::string>& flags, const std::string& errors_path,
+            const std::vector<std::string>& environment = {}) {
   std::vector<std::string> words = {Runfile("server/eidetic-server").string()};
   words.insert(words.end(), flags.begin(), flags.end());
   std::vector<char*> argv;
   for (std::string& word : words) argv.push_back(word.data());
   argv.push_back(nullptr);
+  std::vector<std::string> more = environment;
+  std::vector<char*> variables;
+  for (char** variable = environ; *variable != nullptr; ++variable) variables.push_back(*variable);
+  for (std::string& variable : more) variables.push_back(variable.data());
+  variables.push_back(nullptr);
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
   posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
   posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, errors_path.c_str(),
                                    O_WRONLY | O_CREAT | O_TRUNC, 0600);
   pid_t pid = -1;
-  CHECK_EQ(posix_spawn(&pid, argv[0], &actions, nullptr, argv.data(), environ), 0) << argv[0];
+  CHECK_EQ(posix_spawn(&pid, argv[0], &actions, nullptr, argv.data(), variables.data()), 0)
+      << argv[0];
   posix_spawn_file_actions_destroy(&actions);
   return pid;
 }
@@ -123,35 +130,48 @@ ServerRun RunServerToItsEnd(const std::vector<std::string>& flags, absl::Duratio
   return run;
 }
 
-ServerProcess::ServerProcess(const std::vector<std::string>& flags)
+ServerProcess::ServerProcess(const std::vector<std::string>& flags,
+                             const std::vector<std::string>& environment)
     : errors_path_(NewPath("server_log")), metrics_port_(FreePort()) {
   const std::string port_file = NewPath("port");
   std::vector<std::string> all = {"--model=" + DemoModel().string(), "--address=127.0.0.1:0",
                                   absl::StrCat("--metrics_address=127.0.0.1:", metrics_port_),
                                   "--port_file=" + port_file};
   all.insert(all.end(), flags.begin(), flags.end());
-  pid_ = Spawn(all, errors_path_);
+  pid_ = Spawn(all, errors_path_, environment);
   const absl::Time end = absl::Now() + kPatience;
   while (!fs::exists(port_file)) {
-    int status = 0;
-    CHECK(!WaitFor(pid_, kPoll, &status, nullptr)) << "it ended: " << ReadAll(errors_path_);
+    if (Ended()) {
+      CHECK(!environment.empty()) << "it ended: " << ReadAll(errors_path_);
+      return;
+    }
+    absl::SleepFor(kPoll);
     CHECK(absl::Now() < end) << "no port yet: " << ReadAll(errors_path_);
   }
   int port = 0;
   CHECK(absl::SimpleAtoi(ReadAll(port_file), &port));
   address_ = absl::StrCat("127.0.0.1:", port);
   channel_ = grpc::CreateChannel(address_, grpc::InsecureChannelCredentials());
-  while (health() != 1) {
+  while (health() != 1 && !Ended()) {
     CHECK(absl::Now() < end) << "not SERVING: " << ReadAll(errors_path_);
     absl::SleepFor(kPoll);
   }
 }
 
-ServerProcess::~ServerProcess() {
+void ServerProcess::Kill() {
   if (pid_ < 0) return;
   kill(pid_, SIGKILL);
   waitpid(pid_, nullptr, 0);
+  pid_ = -1;
 }
+
+bool ServerProcess::Ended() {
+  int status = 0;
+  if (pid_ >= 0 && waitpid(pid_, &status, WNOHANG) == pid_) pid_ = -1;
+  return pid_ < 0;
+}
+
+ServerProcess::~ServerProcess() { Kill(); }
 
 int ServerProcess::health() const {
   std::string answer;

@@ -38,7 +38,10 @@ ServerRun RunServerToItsEnd(const std::vector<std::string>& flags, absl::Duratio
 class ServerProcess {
  public:
   // Serves the demo model; returns once health says SERVING. Dies (CHECK) when that takes too long.
-  explicit ServerProcess(const std::vector<std::string>& flags = {});
+  // `environment`: NAME=value, beside our own. When it may kill itself (a fail point), Ended()
+  // may be true at once.
+  explicit ServerProcess(const std::vector<std::string>& flags = {},
+                         const std::vector<std::string>& environment = {});
   ~ServerProcess();
   ServerProcess(const ServerProcess&) = delete;
   ServerProcess& operator=(const ServerProcess&) = delete;
@@ -52,6 +55,10 @@ class ServerProcess {
   // What the metrics say is held: pages, index tiles, state slots, requests, sessions. Zeros are
   // left out. A stream that was left goes at the engine's next turn: waits a while for nothing.
   std::map<std::string, double> StillHeld() const;
+  // SIGKILL, unless it is dead already.
+  void Kill();
+  // Whether it has ended by itself.
+  bool Ended();
   // SIGTERM; gives the exit code, -1 when a signal ended it.
   int Stop();
 

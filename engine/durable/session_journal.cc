@@ -1,0 +1,91 @@
+#include "engine/durable/session_journal.h"
+
+#include <glog/logging.h>
+
+#include <algorithm>
+
+namespace eidetic {
+
+void SessionJournal::Created(Session* session) {
+  if (ledger_->batch() == nullptr || session->name.session.empty()) return;
+  for (const LogSegment& segment : session->segments) ++readers_[segment.log];
+  Branched(session);
+}
+
+void SessionJournal::Branched(Session* session) {
+  memory::JournalBatch* const batch = ledger_->batch();
+  if (batch == nullptr || session->name.session.empty()) return;
+  session->segments.push_back({.log = next_log_++, .begin = session->position()});
+  const LogId log = session->segments.back().log;
+  ++readers_[log];
+  batch->Put(KeyOf(session->name), Encode(SessionRecord{.segments = session->segments,
+                                                        .settings = session->settings,
+                                                        .create_time = session->create_time}));
+  batch->Put(KeyOfEnd(log), Encode(LogEnd{session->position(), session->update_time}));
+}
+
+void SessionJournal::Deleted(const Session& session) {
+  memory::JournalBatch* const batch = ledger_->batch();
+  if (batch == nullptr || session.name.session.empty()) return;
+  batch->Delete(KeyOf(session.name));
+  batch->DeletePrefix(RequestPrefix(session.name));
+  batch->DeletePrefix(TokenPrefix(session.name));
+  for (const LogSegment& segment : session.segments) {
+    if (--readers_[segment.log] > 0) continue;
+    readers_.erase(segment.log);
+    batch->Delete(KeyOfEnd(segment.log));
+    batch->DeletePrefix(RunPrefix(segment.log));
+  }
+}
+
+void SessionJournal::Restored(std::span<const std::shared_ptr<Session>> sessions) {
+  readers_.clear();
+  for (const auto& session : sessions) {
+    for (const LogSegment& segment : session->segments) {
+      ++readers_[segment.log];
+      next_log_ = std::max(next_log_, segment.log + 1);
+    }
+  }
+}
+
+void SessionJournal::Added(const Session& session, memory::Position begin) {
+  memory::JournalBatch* const batch = ledger_->batch();
+  if (batch == nullptr || session.name.session.empty() || begin == session.position()) return;
+  CHECK(!session.segments.empty()) << session.name.ToString() << " has no log";
+  const LogId log = session.segments.back().log;
+  batch->Put(KeyOfRun(log, begin),
+             EncodeRun(session.log.KindAt(begin), session.log.Slice(begin, session.position())));
+  batch->Put(KeyOfEnd(log), Encode(LogEnd{session.position(), session.update_time}));
+}
+
+void SessionJournal::Remembered(const std::string& tenant, const std::string& request_id,
+                                const CreationRecord& creation) {
+  memory::JournalBatch* const batch = ledger_->batch();
+  if (batch != nullptr) batch->Put(CreationKeyOf(tenant, request_id), Encode(creation));
+}
+
+void SessionJournal::Forgotten(const std::string& tenant, const std::string& request_id) {
+  memory::JournalBatch* const batch = ledger_->batch();
+  if (batch != nullptr) batch->Delete(CreationKeyOf(tenant, request_id));
+}
+
+void SessionJournal::Changed(const Request& request) {
+  memory::JournalBatch* const batch = ledger_->batch();
+  if (batch == nullptr || request.key.id.empty()) return;
+  batch->Put(KeyOf(request.key), Encode(request.facts));
+}
+
+void SessionJournal::Drawn(const Request& request, int64_t n, const TokenRecord& token) {
+  memory::JournalBatch* const batch = ledger_->batch();
+  if (batch == nullptr || request.key.id.empty()) return;
+  batch->Put(KeyOfToken(request.key, n), Encode(token));
+}
+
+void SessionJournal::Forgotten(const Request& request) {
+  memory::JournalBatch* const batch = ledger_->batch();
+  if (batch == nullptr || request.key.id.empty()) return;
+  batch->Delete(KeyOf(request.key));
+  batch->DeletePrefix(TokenPrefix(request.key));
+}
+
+}  // namespace eidetic

@@ -1,0 +1,61 @@
+// Writes what happens to sessions and requests into the ledger's batch.
+//
+// What: one call for each change, made when the change is made; it is durable when what the
+//   ledger was told after it is told. Sessions share logs: a fork reads its parent's up to its
+//   own beginning, and a log goes when no session reads it any more.
+// Thread safety: the loop's thread. Ownership: borrows the ledger, which outlives it.
+// Preconditions: what the journal has was read, and Restored was told.
+// Sessions without a name, requests without an id and, without a journal, everything: ignored.
+#ifndef EIDETIC_ENGINE_DURABLE_SESSION_JOURNAL_H_
+#define EIDETIC_ENGINE_DURABLE_SESSION_JOURNAL_H_
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "engine/durable/ledger.h"
+#include "engine/durable/session_records.h"
+#include "engine/scheduler/request_book.h"
+#include "engine/session.h"
+
+namespace eidetic {
+
+class SessionJournal {
+ public:
+  explicit SessionJournal(Ledger* ledger) : ledger_(ledger) {}
+
+  // Not OK: nothing may be changed at present.
+  absl::Status health() const { return ledger_->health(); }
+
+  // `session` has the past of the log segments that it carries, and writes to a new log from its
+  // position on.
+  void Created(Session* session);
+  // It keeps its past and writes to a new log from its position on: what stands in the old one
+  // behind that is not its own any more.
+  void Branched(Session* session);
+  void Deleted(const Session& session);
+  // These, and no others, stand in the journal.
+  void Restored(std::span<const std::shared_ptr<Session>> sessions);
+  // Tokens [begin, position) were added: one append, or one generated token.
+  void Added(const Session& session, memory::Position begin);
+
+  void Remembered(const std::string& tenant, const std::string& request_id,
+                  const CreationRecord& creation);
+  void Forgotten(const std::string& tenant, const std::string& request_id);
+
+  // The request began, stopped or ended: its facts changed.
+  void Changed(const Request& request);
+  void Drawn(const Request& request, int64_t n, const TokenRecord& token);
+  void Forgotten(const Request& request);
+
+ private:
+  Ledger* ledger_;
+  LogId next_log_ = 1;
+  std::map<LogId, int64_t> readers_;  // sessions that a log's tokens belong to
+};
+
+}  // namespace eidetic
+
+#endif  // EIDETIC_ENGINE_DURABLE_SESSION_JOURNAL_H_

@@ -1,0 +1,114 @@
+#include "engine/durable/session_keys.h"
+
+#include "absl/strings/str_cat.h"
+
+namespace eidetic {
+namespace {
+
+void PutHighFirst(uint64_t value, int bytes, std::string* to) {
+  for (int i = bytes - 1; i >= 0; --i) to->push_back(static_cast<char>(value >> (8 * i)));
+}
+
+uint64_t TakeHighFirst(std::string_view from) {
+  uint64_t value = 0;
+  for (char byte : from) value = value << 8 | static_cast<uint8_t>(byte);
+  return value;
+}
+
+absl::Status BadKey(std::string_view what) {
+  return absl::DataLossError(
+      absl::StrCat("journal: a ", absl::string_view(what.data(), what.size()),
+                   "'s key has another form; restore the data folder from a backup"));
+}
+
+}  // namespace
+
+std::string KeyOf(const SessionName& session) {
+  return absl::StrCat("s/", session.tenant, "/", session.session);
+}
+
+std::string CreationKeyOf(const std::string& tenant, const std::string& request_id) {
+  return absl::StrCat("c/", tenant, "/", request_id);
+}
+
+std::string RunPrefix(LogId log) {
+  std::string key = "t/";
+  PutHighFirst(log, 8, &key);
+  return key;
+}
+
+std::string KeyOfRun(LogId log, memory::Position begin) {
+  std::string key = RunPrefix(log);
+  PutHighFirst(static_cast<uint64_t>(begin), 8, &key);
+  return key;
+}
+
+std::string KeyOfEnd(LogId log) {
+  std::string key = "n/";
+  PutHighFirst(log, 8, &key);
+  return key;
+}
+
+std::string RequestPrefix(const SessionName& owner) {
+  return absl::StrCat("r/", owner.tenant, "/", owner.session, "/");
+}
+
+std::string TokenPrefix(const SessionName& owner) {
+  return absl::StrCat("e/", owner.tenant, "/", owner.session, "/");
+}
+
+std::string KeyOf(const RequestKey& request) {
+  std::string key = RequestPrefix(request.owner);
+  PutHighFirst(request.id.size(), 2, &key);
+  return key + request.id;
+}
+
+std::string TokenPrefix(const RequestKey& request) {
+  std::string key = KeyOf(request);
+  key[0] = 'e';
+  return key;
+}
+
+std::string KeyOfToken(const RequestKey& request, int64_t n) {
+  std::string key = TokenPrefix(request);
+  PutHighFirst(static_cast<uint64_t>(n), 8, &key);
+  return key;
+}
+
+absl::StatusOr<SessionName> ParseSessionKey(std::string_view key) {
+  const size_t slash = key.find('/', 2);
+  if (!key.starts_with("s/") || slash == key.npos) return BadKey("session");
+  SessionName name{std::string(key.substr(2, slash - 2)), std::string(key.substr(slash + 1))};
+  if (!SessionName::IsSegment(name.tenant) || !SessionName::IsSegment(name.session)) {
+    return BadKey("session");
+  }
+  return name;
+}
+
+absl::StatusOr<RequestKey> ParseRequestKey(std::string_view key) {
+  const size_t first = key.find('/', 2);
+  const size_t second = first == key.npos ? key.npos : key.find('/', first + 1);
+  if (!key.starts_with("r/") || second == key.npos || key.size() < second + 3) {
+    return BadKey("request");
+  }
+  const std::string_view id = key.substr(second + 3);
+  if (TakeHighFirst(key.substr(second + 1, 2)) != id.size()) return BadKey("request");
+  return RequestKey{{std::string(key.substr(2, first - 2)),
+                     std::string(key.substr(first + 1, second - first - 1))},
+                    std::string(id)};
+}
+
+absl::StatusOr<std::pair<std::string, std::string>> ParseCreationKey(std::string_view key) {
+  const size_t slash = key.find('/', 2);
+  if (!key.starts_with("c/") || slash == key.npos) return BadKey("creation");
+  return std::pair(std::string(key.substr(2, slash - 2)), std::string(key.substr(slash + 1)));
+}
+
+absl::StatusOr<memory::Position> ParseRunKey(std::string_view key) {
+  if (!key.starts_with("t/") || key.size() != 18) return BadKey("run");
+  const uint64_t begin = TakeHighFirst(key.substr(10));
+  if (begin > INT64_MAX) return BadKey("run");
+  return static_cast<memory::Position>(begin);
+}
+
+}  // namespace eidetic

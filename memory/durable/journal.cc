@@ -1,0 +1,218 @@
+#include "memory/durable/journal.h"
+
+#include <rocksdb/write_batch.h>
+
+#include <chrono>
+#include <thread>
+#include <utility>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/synchronization/notification.h"
+#include "glog/logging.h"
+#include "memory/durable/fail_point.h"
+#include "memory/durable/journal_database.h"
+
+namespace eidetic::memory {
+
+void JournalBatch::Put(std::string key, std::string value) {
+  bytes_ += key.size() + value.size();
+  changes_.push_back({Kind::kPut, std::move(key), std::move(value)});
+}
+
+void JournalBatch::Delete(std::string key) {
+  bytes_ += key.size();
+  changes_.push_back({Kind::kDelete, std::move(key), {}});
+}
+
+void JournalBatch::DeletePrefix(std::string prefix) {
+  CHECK(!prefix.empty()) << "an empty prefix would delete everything";
+  bytes_ += prefix.size();
+  changes_.push_back({Kind::kDeletePrefix, std::move(prefix), {}});
+}
+
+void JournalBatch::Merge(JournalBatch later) {
+  bytes_ += later.bytes_;
+  changes_.insert(changes_.end(), std::make_move_iterator(later.changes_.begin()),
+                  std::make_move_iterator(later.changes_.end()));
+}
+
+class Journal::Impl {
+ public:
+  Impl(std::unique_ptr<JournalDatabase> database, int64_t max_waiting_bytes)
+      : database_(std::move(database)),
+        max_waiting_bytes_(max_waiting_bytes),
+        thread_([this] { Run(); }) {}
+
+  ~Impl() {
+    {
+      absl::MutexLock lock(&mutex_);
+      stopping_ = true;
+    }
+    thread_.join();
+  }
+
+  void Submit(JournalBatch batch, std::function<void(absl::Status)> done) {
+    absl::MutexLock lock(&mutex_);
+    // A `done` that submits runs on the thread that makes room: it can not wait for it.
+    if (!OnJournalThread()) mutex_.Await(absl::Condition(this, &Impl::HasRoom));
+    stats_.waiting_bytes += batch.bytes();
+    waiting_.push_back({std::move(batch), std::move(done), failed_});
+  }
+
+  absl::Status health() const {
+    absl::MutexLock lock(&mutex_);
+    return failed_;
+  }
+
+  absl::Status Recover() {
+    absl::MutexLock one_at_a_time(&recover_mutex_);
+    if (health().ok()) return absl::OkStatus();
+    // Nothing is written meanwhile: all that waits has been marked as failed.
+    const absl::Status status = database_->Recover();
+    absl::MutexLock lock(&mutex_);
+    if (status.ok()) failed_ = absl::OkStatus();
+    return status;
+  }
+
+  JournalStats stats() const {
+    absl::MutexLock lock(&mutex_);
+    return stats_;
+  }
+
+  bool OnJournalThread() const { return std::this_thread::get_id() == thread_.get_id(); }
+  const JournalDatabase& database() const { return *database_; }
+
+ private:
+  struct Waiting {
+    JournalBatch batch;
+    std::function<void(absl::Status)> done;
+    absl::Status failed;  // stays, also when Recover succeeds first: a batch before it is missing
+  };
+
+  bool HasRoom() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    return stats_.waiting_bytes < max_waiting_bytes_ || stats_.waiting_bytes == 0;
+  }
+  bool HasWork() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    return !waiting_.empty() || stopping_;
+  }
+
+  void Run() {
+    while (true) {
+      const std::vector<Waiting> group = Take();
+      if (group.empty()) return;
+      const absl::Status status = CommitGroup(group);
+      for (const Waiting& one : group) one.done(one.failed.ok() ? status : one.failed);
+    }
+  }
+
+  std::vector<Waiting> Take() {
+    absl::MutexLock lock(&mutex_);
+    mutex_.Await(absl::Condition(this, &Impl::HasWork));
+    return std::exchange(waiting_, {});
+  }
+
+  static void Add(const JournalBatch& batch, rocksdb::WriteBatch* to);
+  absl::Status CommitGroup(const std::vector<Waiting>& group);
+
+  const std::unique_ptr<JournalDatabase> database_;
+  const int64_t max_waiting_bytes_;
+  absl::Mutex recover_mutex_ ABSL_ACQUIRED_BEFORE(mutex_);
+  mutable absl::Mutex mutex_;
+  std::vector<Waiting> waiting_ ABSL_GUARDED_BY(mutex_);
+  absl::Status failed_ ABSL_GUARDED_BY(mutex_);
+  JournalStats stats_ ABSL_GUARDED_BY(mutex_);
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  std::thread thread_;  // last: it uses all of the above
+};
+
+void Journal::Impl::Add(const JournalBatch& batch, rocksdb::WriteBatch* to) {
+  for (const JournalBatch::Change& change : batch.changes_) {
+    const std::string key = StoredKey(change.key);
+    rocksdb::Status status;
+    switch (change.kind) {
+      case JournalBatch::Kind::kPut:
+        status = to->Put(key, change.value);
+        break;
+      case JournalBatch::Kind::kDelete:
+        status = to->Delete(key);
+        break;
+      case JournalBatch::Kind::kDeletePrefix:
+        status = to->DeleteRange(key, StoredEnd(change.key));
+        break;
+    }
+    CHECK(status.ok()) << status.ToString();  // only a key or value of 4 GiB is refused
+  }
+}
+
+absl::Status Journal::Impl::CommitGroup(const std::vector<Waiting>& group) {
+  rocksdb::WriteBatch changes;
+  int64_t bytes = 0, taken_bytes = 0, batches = 0;
+  for (const Waiting& one : group) {
+    taken_bytes += one.batch.bytes();
+    if (!one.failed.ok()) continue;
+    Add(one.batch, &changes);
+    bytes += one.batch.bytes();
+    ++batches;
+  }
+  const bool writes = changes.Count() > 0;  // all before is durable already
+  const auto begin = std::chrono::steady_clock::now();
+  if (writes) FailPoint("journal.before_write");
+  const absl::Status status = writes ? database_->Write(&changes) : absl::OkStatus();
+  if (writes) FailPoint("journal.after_write");
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
+  absl::MutexLock lock(&mutex_);
+  stats_.waiting_bytes -= taken_bytes;
+  if (!status.ok()) {
+    failed_ = status;
+    for (Waiting& one : waiting_) one.failed = status;
+    return status;
+  }
+  stats_.commits += writes;
+  stats_.batches += batches;
+  stats_.bytes += bytes;
+  if (writes) stats_.sync_seconds += took.count();
+  return status;
+}
+
+absl::StatusOr<std::unique_ptr<Journal>> Journal::Open(const JournalOptions& options) {
+  auto database = JournalDatabase::Open(options);
+  if (!database.ok()) return database.status();
+  return std::unique_ptr<Journal>(
+      new Journal(std::make_unique<Impl>(*std::move(database), options.max_waiting_bytes)));
+}
+
+Journal::Journal(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Journal::~Journal() = default;
+
+void Journal::Submit(JournalBatch batch, std::function<void(absl::Status)> done) {
+  impl_->Submit(std::move(batch), std::move(done));
+}
+
+absl::Status Journal::Commit(JournalBatch batch) {
+  CHECK(!impl_->OnJournalThread()) << "Commit from a `done` would wait for itself";
+  absl::Status result;
+  absl::Notification durable;
+  Submit(std::move(batch), [&](absl::Status status) {
+    result = std::move(status);
+    durable.Notify();
+  });
+  durable.WaitForNotification();
+  return result;
+}
+
+absl::Status Journal::health() const { return impl_->health(); }
+absl::Status Journal::Recover() { return impl_->Recover(); }
+JournalStats Journal::stats() const { return impl_->stats(); }
+
+absl::Status Journal::Scan(
+    std::string_view prefix, std::string_view begin,
+    const std::function<bool(std::string_view key, std::string_view value)>& visit) const {
+  return impl_->database().Scan(prefix, begin, visit);
+}
+
+absl::StatusOr<std::string> Journal::Get(std::string_view key) const {
+  return impl_->database().Get(key);
+}
+
+}  // namespace eidetic::memory

@@ -1,0 +1,129 @@
+// Kills the real server again and again while clients work, and compares what they were told with
+// an uninterrupted run. EIDETIC_CHAOS_KILLS: how often (30).
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <random>
+#include <thread>
+
+#include "absl/strings/str_cat.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/clock.h"
+#include "tests/chaos/script.h"
+#include "tests/end_to_end/server_process.h"
+
+namespace eidetic::testing {
+namespace {
+
+constexpr int kClients = 3;
+constexpr uint64_t kScripts = 6;  // played again and again, in new sessions
+
+// The server that runs now, for all clients.
+class Victim {
+ public:
+  explicit Victim(std::string folder) : folder_(std::move(folder)) {}
+
+  std::shared_ptr<grpc::Channel> Channel() {
+    absl::MutexLock lock(&mutex_);
+    mutex_.Await(absl::Condition(
+        +[](Victim* v) ABSL_EXCLUSIVE_LOCKS_REQUIRED(v->mutex_) { return v->channel_ != nullptr; },
+        this));
+    return channel_;
+  }
+
+  // One life: starts it, lets it live for `life` or until its fail point, kills it.
+  void Live(absl::Duration life, const std::string& fail_point) {
+    std::vector<std::string> environment;
+    if (!fail_point.empty()) environment.push_back("EIDETIC_FAIL_POINT=" + fail_point);
+    ServerProcess server({"--data_folder=" + folder_, "--threads=1", "--max_pages=16384"},
+                         environment);
+    Set(server.channel());
+    for (const absl::Time end = absl::Now() + life; absl::Now() < end && !server.Ended();) {
+      absl::SleepFor(absl::Milliseconds(2));
+    }
+    Set(nullptr);
+    server.Kill();
+  }
+
+  // From now on one server, until the clients are through.
+  void LiveOn(const std::function<void()>& wait) {
+    ServerProcess server({"--data_folder=" + folder_, "--threads=1", "--max_pages=16384"});
+    Set(server.channel());
+    wait();
+    Set(nullptr);
+    EXPECT_EQ(server.Stop(), 0);
+  }
+
+ private:
+  void Set(std::shared_ptr<grpc::Channel> channel) {
+    absl::MutexLock lock(&mutex_);
+    channel_ = std::move(channel);
+  }
+
+  const std::string folder_;
+  absl::Mutex mutex_;
+  std::shared_ptr<grpc::Channel> channel_ ABSL_GUARDED_BY(mutex_);
+};
+
+int Kills() {
+  const char* wanted = std::getenv("EIDETIC_CHAOS_KILLS");
+  return wanted == nullptr ? 30 : std::atoi(wanted);
+}
+
+std::vector<Outcome> Uninterrupted() {
+  ServerProcess server({"--max_pages=16384"});
+  std::vector<Outcome> outcomes(kScripts);
+  for (uint64_t i = 0; i < kScripts; ++i) {
+    const absl::Status status = Play(
+        DrawScript(i), [&] { return server.channel(); }, &outcomes[i]);
+    EXPECT_TRUE(status.ok()) << status;
+  }
+  return outcomes;
+}
+
+TEST(ChaosTest, NothingAcknowledgedIsLostDoubledOrReordered) {
+  const std::vector<Outcome> expected = Uninterrupted();
+  const char* temporary = std::getenv("TEST_TMPDIR");
+  ASSERT_NE(temporary, nullptr);
+  Victim victim(absl::StrCat(temporary, "/data"));
+  std::atomic<bool> enough = false;
+  std::atomic<int64_t> played = 0, retries = 0;
+  std::vector<std::thread> clients;
+  for (int c = 0; c < kClients; ++c) {
+    clients.emplace_back([&, c] {
+      for (uint64_t round = 0; !enough; ++round) {
+        const uint64_t seed = (round * kClients + c) % kScripts;
+        Script script = DrawScript(seed);
+        script.session_id = absl::StrCat("c", c, "-r", round);
+        Outcome outcome;
+        const absl::Status status = Play(
+            script, [&] { return victim.Channel(); }, &outcome);
+        EXPECT_TRUE(status.ok()) << status;
+        EXPECT_TRUE(outcome == expected[seed]) << script.session_id << " differs";
+        ++played;
+        retries += outcome.retries;
+      }
+    });
+  }
+  std::mt19937_64 random(11);
+  const char* points[] = {"journal.before_write", "journal.after_write"};
+  int at_points = 0;
+  for (int kill = 0; kill < Kills(); ++kill) {
+    std::string point;
+    if (random() % 3 == 0) {
+      point = absl::StrCat(points[random() % std::size(points)], ":", 1 + random() % 60);
+      ++at_points;
+    }
+    victim.Live(absl::Milliseconds(50 + random() % 1200), point);
+  }
+  enough = true;
+  victim.LiveOn([&] {
+    for (std::thread& client : clients) client.join();
+  });
+  std::printf("bench name=chaos kills=%d at_fail_points=%d sessions=%lld retries=%lld\n", Kills(),
+              at_points, static_cast<long long>(played), static_cast<long long>(retries));
+}
+
+}  // namespace
+}  // namespace eidetic::testing

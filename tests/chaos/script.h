@@ -1,0 +1,59 @@
+// What one client does to one session, and what it was told of it.
+//
+// What: a script of appends and generations drawn from a seed. A client plays it step by step
+//   against a server that may be killed at any moment: it asks again after each failure, as the
+//   contract says (expected_position, request_id, resume_from), and checks while it does that
+//   nothing acknowledged is lost, doubled or reordered.
+// Thread safety: one thread a client. Ownership: borrows the server's name giver.
+// Preconditions: as stated.
+#ifndef EIDETIC_TESTS_CHAOS_SCRIPT_H_
+#define EIDETIC_TESTS_CHAOS_SCRIPT_H_
+
+#include <grpcpp/channel.h>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "eidetic/v1/generation_service.pb.h"
+#include "eidetic/v1/session_service.pb.h"
+
+namespace eidetic::testing {
+
+struct ScriptStep {
+  std::vector<int32_t> append;   // token ids; empty: it generates
+  v1::GenerateRequest generate;  // with a request_id
+};
+
+struct Script {
+  std::string session_id;
+  v1::AttentionSettings attention;
+  std::vector<ScriptStep> steps;
+};
+
+// Greedy and sampled answers, SE_ATTN over a past of a few hundred tokens.
+Script DrawScript(uint64_t seed);
+
+// Everything that the session's client was told.
+struct Outcome {
+  std::vector<std::vector<int32_t>> answers;  // the tokens of each generation
+  std::vector<std::string> texts;
+  int64_t position = 0;
+  int64_t retries = 0;
+  friend bool operator==(const Outcome& a, const Outcome& b) {
+    return a.answers == b.answers && a.texts == b.texts && a.position == b.position;
+  }
+};
+
+// Gives the channel of the server that runs now; waits for one when there is none. Null: stop.
+using FindServer = std::function<std::shared_ptr<grpc::Channel>()>;
+
+// Plays the whole script. An error names what was lost, doubled or reordered.
+absl::Status Play(const Script& script, const FindServer& server, Outcome* outcome);
+
+}  // namespace eidetic::testing
+
+#endif  // EIDETIC_TESTS_CHAOS_SCRIPT_H_
