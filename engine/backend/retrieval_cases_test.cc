@@ -133,5 +133,60 @@ TEST_P(RetrievalCases, ASpanForEveryDistantBlockTakesThemAll) {
   EXPECT_EQ(proven_, tried_);
 }
 
+// A long history, of which a partial scan comes first where the backend has one. As many blocks
+// as are wanted hold what a query head looks for.
+TEST_P(RetrievalCases, APartialScanFindsWhatStandsOut) {
+  const AttentionCase c{.name = "partial",
+                        .q_heads = 3,
+                        .kv_heads = 1,
+                        .context = 2400 * 32 + 5,
+                        .rows = 1,
+                        .window = 64,
+                        .first_candidates = 96};
+  std::vector<int32_t> planted;
+  SceneInputs in;
+  EachRound(
+      [&](uint64_t round) {
+        in.keys = Random(c.tokens() * c.head_dim, 10 * round + 1);
+        in.queries = Random(c.q_heads * c.head_dim, 10 * round + 2);
+        planted.clear();
+        for (int32_t i = 0; i < c.span; ++i) {
+          planted.push_back(17 + 600 * i + 31 * static_cast<int32_t>(round));
+          const int64_t token = planted.back() * 32 + 9 * i;
+          for (int32_t d = 0; d < c.head_dim; ++d) {
+            in.keys[token * c.head_dim + d] = 1.5f * in.queries[i % c.q_heads * c.head_dim + d];
+          }
+        }
+        in.keys = Stored(std::move(in.keys));
+        in.values = Stored(Random(c.tokens() * c.head_dim, 3));
+        in.queries = Stored(std::move(in.queries));
+        Scene scene(c, in, round, tested_);
+        const AttentionChunk chunk = scene.Chunk(0);
+        RetrievalRequest request = scene.ToRetrieve(0);
+        request.candidate_budget = request.first_candidates;
+        request.scan_channels = 16;
+        auto* blocks = static_cast<int32_t*>(tested_.Zeros(c.span));
+        RetrievalStats stats;
+        tested_->RetrieveSpan({.q = tested_.Activations(in.queries),
+                               .q_stride = c.query_width(),
+                               .q_heads = c.q_heads,
+                               .layout = scene.layout(),
+                               .chunks = {&chunk, 1},
+                               .requests = {&request, 1},
+                               .blocks = blocks,
+                               .max_span = c.span,
+                               .stats = &stats});
+        tested_.Synchronize();
+        EXPECT_EQ(stats.choices, 1);
+        const std::vector<int32_t> chosen = tested_.ReadInts(blocks, c.span);
+        return std::vector<float>(chosen.begin(), chosen.end());
+      },
+      [&](uint64_t, const std::vector<float>& got) {
+        const std::vector<int32_t> blocks(got.begin(), got.end());
+        ASSERT_TRUE(IsChoice(c, blocks));
+        EXPECT_EQ(blocks, planted);
+      });
+}
+
 }  // namespace
 }  // namespace eidetic

@@ -125,18 +125,15 @@ __device__ float MeasureToken(const DevicePage& page, const T* key, const float*
                     page.head_dim);
 }
 
+// The codes of eight tokens from `token` on, of channel d.
 template <typename T>
 __device__ uint32_t PackWord(const DevicePage& page, const T* keys, const float* mean,
-                             const float* scales, const CodeWord& at) {
+                             const float* scales, int32_t token, int32_t d) {
   uint32_t word = 0;
 #pragma unroll
   for (int32_t i = 0; i < 8; ++i) {
-    const int32_t token = at.group * 16 + at.lane / 4 + i / 4 * 8;
-    const int32_t d = at.step * 16 + at.lane % 4 * 4 + i % 4;
-    if (d >= page.head_dim) continue;
-    const float x = ToFloat(keys[int64_t{token} * page.head_dim + d]) - mean[d];
-    const auto code = static_cast<uint32_t>(CodeOf(x / scales[token]) + 8);
-    word |= code << CodeWord::Shift(token, d);
+    const float x = ToFloat(keys[int64_t{token + i} * page.head_dim + d]) - mean[d];
+    word |= static_cast<uint32_t>(CodeOf(x / scales[token + i]) + 8) << (4 * i);
   }
   return word;
 }
@@ -151,7 +148,8 @@ __device__ void WriteCodes(const HeadBlock<T>& head, float* mean, float* scales)
   const DevicePage& page = head.args.page;
   const CodeLayout& codes = head.args.codes;
   const T* keys = head.Keys(head.block);
-  std::byte* to = codes.Block(head.Tile(), head.kv_head, head.block);
+  std::byte* to = codes.Head(head.Tile(), head.kv_head);
+  const int32_t of = head.block % memory::kTileBlocks;
   if (threadIdx.x == 0) rho = 0;
   MeanKey(page, head.Keys(0), mean);
   __syncthreads();
@@ -160,15 +158,14 @@ __device__ void WriteCodes(const HeadBlock<T>& head, float* mean, float* scales)
     const float error = MeasureToken(page, keys + int64_t{t} * page.head_dim, mean, &scale);
     if (threadIdx.x % 32 != 0) continue;
     scales[t] = ToFloat(scale);
-    reinterpret_cast<Bf16Number*>(to + codes.scales())[t] = scale;
+    codes.Scales(to, of)[t] = scale;
     atomicMax(&rho, __float_as_uint(error));
   }
   __syncthreads();
-  if (threadIdx.x == 0) *reinterpret_cast<uint32_t*>(to + codes.rho()) = rho;
-  const int32_t words = page.block_size / 16 * codes.steps * 32;
-  for (int32_t i = threadIdx.x; i < words; i += kThreads) {
-    const CodeWord at{i / (32 * codes.steps), i / 32 % codes.steps, i % 32};
-    reinterpret_cast<uint32_t*>(to)[at.Index(codes.steps)] = PackWord(page, keys, mean, scales, at);
+  if (threadIdx.x == 0) *codes.Rho(to, of) = __uint_as_float(rho);
+  for (int32_t i = threadIdx.x; i < codes.words() * page.head_dim; i += kThreads) {
+    const int32_t word = i / page.head_dim, d = i % page.head_dim;
+    codes.Codes(to, of, d)[word] = PackWord(page, keys, mean, scales, 8 * word, d);
   }
 }
 

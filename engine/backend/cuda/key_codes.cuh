@@ -4,10 +4,11 @@
 //   block 0 and x = k - m, a token has a scale s and for each channel a code c in [-8, 7] such
 //   that k is nearly (c + 0.5) s + m. A query's score of the token is then bounded by
 //       s (sum_d q_d (c_d + 0.5) + |q| rho) + q.m        (Cauchy, |k - khat| <= rho s)
-//   with one rho a block. Bytes, in this order:
-//       codes   [16-token group][quad of steps][lane][4] words (see CodeWord)
-//       scales  bf16 [block_size]
-//       rho     float
+//   with one rho a block. Of a KV head's part of a tile, channel-major, so that some channels of
+//   many blocks are read without the others:
+//       codes   [channel][kTileBlocks][block_size / 8] words: token 8 w + i is nibble i of word w
+//       scales  bf16 [kTileBlocks][block_size]
+//       rho     float [kTileBlocks]
 // Thread safety: pure. Ownership: none. Preconditions: block_size is a multiple of 16.
 //
 // What rho covers beside |k - khat|: the roundings of both dot products, so that a bound is
@@ -44,46 +45,34 @@ __device__ inline float DotError(int32_t head_dim) {
   return static_cast<float>(head_dim + 8) * 0x1p-22f;
 }
 
-// Where the parts of one block's codes begin.
+// Where the parts of one block's codes lie. `head` is a KV head's part of a tile, `of` a block's
+// number within its tile.
 struct CodeLayout {
-  int32_t block_size, steps;  // steps of 16 channels
-  int64_t bytes;              // of one block
+  int32_t block_size, channels;  // a multiple of 16
+  int64_t head_bytes;
 
   explicit CodeLayout(const memory::PageLayout& layout)
       : block_size(layout.block_size),
-        steps((layout.head_dim + 15) / 16),
-        bytes(static_cast<int64_t>(layout.code_bytes())) {}
+        channels((layout.head_dim + 15) / 16 * 16),
+        head_bytes(memory::kTileBlocks * static_cast<int64_t>(layout.code_bytes())) {}
 
-  __device__ std::byte* Block(void* tile, int32_t kv_head, int32_t block) const {
-    const int32_t lane = block % memory::kTileBlocks;
-    return static_cast<std::byte*>(tile) + (int64_t{kv_head} * memory::kTileBlocks + lane) * bytes;
+  __device__ std::byte* Head(void* tile, int32_t kv_head) const {
+    return static_cast<std::byte*>(tile) + kv_head * head_bytes;
   }
-  __device__ int32_t scales() const { return block_size * steps * 8; }
-  __device__ int32_t rho() const { return scales() + block_size * 2; }
-};
-
-// The word that a lane feeds to the matrix unit for 16 tokens and 16 channels: lane 4 g + t has
-// rows g and g + 8, channels 4 t to 4 t + 3. Nibble r + 2 h + 4 l is the code of row g + 8 r and
-// channel 4 t + 2 h + l, plus 8, so that (word >> 4 i) & 0x000F000F are register i's two numbers.
-// Words of four steps stand together where steps come in fours: 16-byte loads, lane by lane.
-struct CodeWord {
-  int32_t group, step, lane;
-
-  __device__ int32_t Index(int32_t steps) const {
-    const int32_t width = steps % 4 == 0 ? 4 : 1;
-    return group * 32 * steps + step / width * 32 * width + lane * width + step % width;
+  __device__ int32_t words() const { return block_size / 8; }
+  // [words()] of one channel
+  __device__ uint32_t* Codes(std::byte* head, int32_t of, int32_t channel) const {
+    return reinterpret_cast<uint32_t*>(head) + (channel * memory::kTileBlocks + of) * words();
   }
-  // Worked example: token 25, channel 22 of 128: group 1, row 9 (g = 1, r = 1); step 1, column 6
-  // (t = 1, h = 1, l = 0): lane 5, nibble 3.
-  __device__ static CodeWord Of(int32_t token, int32_t channel) {
-    return {token / 16, channel / 16, token % 8 * 4 + channel % 16 / 4};
+  __device__ Bf16Number* Scales(std::byte* head, int32_t of) const {
+    return reinterpret_cast<Bf16Number*>(Codes(head, 0, channels)) + of * block_size;
   }
-  __device__ static int32_t Shift(int32_t token, int32_t channel) {
-    return 4 * (token % 16 / 8 + channel % 4 / 2 * 2 + channel % 2 * 4);
+  __device__ float* Rho(std::byte* head, int32_t of) const {
+    return reinterpret_cast<float*>(Scales(head, memory::kTileBlocks)) + of;
   }
 };
 
-// Codes + 8 of register i, as two bf16 numbers 128 + code + 8: exact.
+// Codes + 8 of nibbles i and i + 4, as two bf16 numbers 128 + code + 8: exact.
 __device__ inline uint32_t CodesOf(uint32_t word, int32_t i) {
   return (word >> (4 * i) & 0x000F000Fu) | 0x43004300u;
 }
@@ -103,6 +92,7 @@ template <typename T>
 __device__ inline void MeanKey(const DevicePage& layout, const T* keys, float* mean) {
   for (int32_t d = threadIdx.x; d < layout.head_dim; d += blockDim.x) {
     float sum = 0;
+#pragma unroll 16
     for (int32_t t = 0; t < layout.block_size; ++t) {
       sum += ToFloat(keys[int64_t{t} * layout.head_dim + d]);
     }

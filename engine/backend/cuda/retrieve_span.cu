@@ -20,7 +20,7 @@ struct Kept {
 
 // Numbers of entries in the job's arrays, for all choices together.
 struct Totals {
-  int64_t ranks = 0, columns = 0, list = 0;
+  int64_t ranks = 0, list = 0, partials = 0;
 };
 
 // Powers of two: addresses and grids stay as they are while histories grow.
@@ -28,39 +28,61 @@ int32_t RoomFor(int64_t blocks) {
   return static_cast<int32_t>(std::bit_ceil(static_cast<uint64_t>(std::max<int64_t>(blocks, 64))));
 }
 
+bool IsTwoStage(const RetrievalPlan& plan) {
+  return plan.request.rule == memory::RetrievalRule::kTwoStage;
+}
+bool IsByCodes(const RetrievalPlan& plan) {
+  return IsTwoStage(plan) && plan.chunk.summary == memory::SummaryKind::kCodes;
+}
+// As Choice::IsScanned.
+bool IsScanned(const RetrievalPlan& plan) {
+  const RetrievalRequest& request = plan.request;
+  const int32_t distant = request.last - request.first;
+  if (request.span_blocks == 0 || request.span_blocks >= distant) return false;
+  const int32_t first = std::max(request.first_candidates, request.span_blocks);
+  return !IsTwoStage(plan) || distant - first > first / kFewMore;
+}
+
 RetrievalPlan PlanOf(const RetrieveSpanParams& params, const RetrievalRequest& request,
-                     Totals* totals) {
+                     const RetrievalShape& shape, Totals* totals) {
   const AttentionChunk& chunk = params.chunks[request.chunk];
-  const int32_t kv_heads = params.layout.kv_heads;
+  const int32_t kv_heads = params.layout.kv_heads, distant = request.last - request.first;
   RetrievalPlan plan{.request = request,
                      .chunk = chunk,
                      .ranks_begin = totals->ranks,
-                     .columns_begin = totals->columns,
-                     .list_begin = totals->list};
-  plan.rank_room = RoomFor(request.last - request.first);
-  plan.column_room = static_cast<int32_t>(chunk.row_count * (params.q_heads / kv_heads));
-  const bool two_stage = request.rule == memory::RetrievalRule::kTwoStage;
-  const int32_t read = two_stage ? std::max(request.first_candidates, request.candidate_budget) : 0;
-  plan.list_room = std::min(plan.rank_room, std::max(request.span_blocks, read));
+                     .list_begin = totals->list,
+                     .partial_begin = totals->partials};
+  plan.rank_room = RoomFor(distant);
+  plan.columns = static_cast<int32_t>(chunk.row_count * (params.q_heads / kv_heads));
+  plan.few = shape.fast_codes && IsByCodes(plan) && plan.columns <= kFewColumns;
+  plan.partial = plan.few && IsScanned(plan) && distant > kPartialFrom &&
+                 request.scan_channels > 0 && request.scan_channels < params.layout.head_dim;
+  const int32_t read =
+      IsTwoStage(plan) ? std::max(request.first_candidates, request.candidate_budget) : 0;
+  // As Choice::wanted, few more may be read.
+  const int32_t first = std::max(request.span_blocks, request.first_candidates);
+  plan.list_room = std::min(plan.rank_room, std::max(first + first / kFewMore, read));
   totals->ranks += int64_t{kv_heads} * plan.rank_room;
-  totals->columns += int64_t{kv_heads} * plan.column_room;
   totals->list += int64_t{kv_heads} * plan.list_room;
+  totals->partials += plan.partial ? kv_heads : 0;
   return plan;
 }
 
 void AddToShape(const RetrievalPlan& plan, RetrievalShape* shape) {
-  const bool two_stage = plan.request.rule == memory::RetrievalRule::kTwoStage;
   const bool by_keys = plan.request.rule == memory::RetrievalRule::kExact;
-  const bool by_codes = two_stage && plan.chunk.summary == memory::SummaryKind::kCodes;
-  shape->columns = std::max<int64_t>(shape->columns, plan.column_room);
+  const bool by_codes = IsByCodes(plan), scanned = IsScanned(plan);
+  const bool many = by_codes && scanned && !plan.few;
   shape->rank_room = std::max(shape->rank_room, plan.rank_room);
   shape->list_room = std::max(shape->list_room, plan.list_room);
-  shape->two_stage |= two_stage;
+  shape->two_stage |= IsTwoStage(plan);
   shape->by_keys |= by_keys;
-  shape->by_codes |= by_codes;
-  shape->by_summary |= !by_keys && !by_codes;
-  shape->few_columns |= by_codes && plan.column_room <= kFewColumns;
-  shape->many_columns |= by_codes && plan.column_room > kFewColumns;
+  shape->by_summary |= !by_keys && !by_codes && scanned;
+  shape->few_full |= plan.few && scanned && !plan.partial;
+  shape->few_partial |= plan.partial;
+  shape->many_columns |= many;
+  shape->scores_much |= IsTwoStage(plan) && plan.columns > kFewColumns;
+  if (many) shape->columns = std::max<int64_t>(shape->columns, plan.columns);
+  if (plan.partial) shape->partial_columns = std::max(shape->partial_columns, plan.columns);
 }
 
 // The fast kernels know these widths and load four numbers at once.
@@ -76,8 +98,11 @@ void PlaceArrays(const Totals& totals, int32_t choices, Context* context, Retrie
     return AlignedPart(std::bit_ceil(static_cast<size_t>(count)) * bytes);
   };
   const size_t parts[] = {room(totals.ranks, sizeof(uint32_t)),
+                          room(totals.ranks, sizeof(uint32_t)),
                           room(totals.ranks, sizeof(uint32_t)) / kGroupBlocks,
-                          room(totals.columns, sizeof(ColumnFacts)),
+                          room(totals.ranks, sizeof(uint32_t)) / kGroupBlocks,
+                          room(totals.partials, sizeof(PartialQuery)),
+                          room(totals.partials, kPartialBins * sizeof(uint32_t)),
                           room(totals.list, sizeof(int32_t)),
                           room(totals.list, sizeof(uint32_t)),
                           room(choices, job->max_span * sizeof(int32_t)),
@@ -91,12 +116,15 @@ void PlaceArrays(const Totals& totals, int32_t choices, Context* context, Retrie
     next += AlignedPart(parts[i]);
   }
   job->ranks = static_cast<uint32_t*>(arrays[0]);
-  job->group_ranks = static_cast<uint32_t*>(arrays[1]);
-  job->columns = static_cast<ColumnFacts*>(arrays[2]);
-  job->candidates = static_cast<int32_t*>(arrays[3]);
-  job->scores = static_cast<uint32_t*>(arrays[4]);
-  job->chosen = static_cast<int32_t*>(arrays[5]);
-  job->states = static_cast<ChoiceState*>(arrays[6]);
+  job->estimates = static_cast<uint32_t*>(arrays[1]);
+  job->group_ranks = static_cast<uint32_t*>(arrays[2]);
+  job->group_estimates = static_cast<uint32_t*>(arrays[3]);
+  job->partials = static_cast<PartialQuery*>(arrays[4]);
+  job->bins = static_cast<uint32_t*>(arrays[5]);
+  job->candidates = static_cast<int32_t*>(arrays[6]);
+  job->scores = static_cast<uint32_t*>(arrays[7]);
+  job->chosen = static_cast<int32_t*>(arrays[8]);
+  job->states = static_cast<ChoiceState*>(arrays[9]);
 }
 
 // Gives the job its counters, which Wait adds to `stats`; keeps `kept` until then.
@@ -121,8 +149,9 @@ void RetrieveSpan(const RetrieveSpanParams& params, Context* context) {
   RetrievalShape shape;
   shape.choices = static_cast<int32_t>(params.requests.size()) * params.layout.kv_heads;
   shape.matrix_units = MatrixUnitsFit(params, context->precision);
+  shape.fast_codes = shape.matrix_units && params.layout.block_size == kFastBlock;
   for (const RetrievalRequest& request : params.requests) {
-    kept->plans.push_back(PlanOf(params, request, &totals));
+    kept->plans.push_back(PlanOf(params, request, shape, &totals));
     AddToShape(kept->plans.back(), &shape);
   }
   RetrievalJob job{.q = params.q,
@@ -139,13 +168,7 @@ void RetrieveSpan(const RetrieveSpanParams& params, Context* context) {
 
   ScanDistantBlocks(job, shape, context);
   if (shape.by_keys) ScoreBlocks(job, shape, ScoredBlocks::kAllDistant, context);
-  PickCandidates(job, shape, context);
-  if (shape.two_stage) {
-    ScoreBlocks(job, shape, ScoredBlocks::kFirstList, context);
-    WidenCandidates(job, shape, context);
-    ScoreBlocks(job, shape, ScoredBlocks::kSecondList, context);
-  }
-  SettleSpans(job, shape, context);
+  ChooseSpans(job, shape, context);
 }
 
 }  // namespace eidetic::cuda

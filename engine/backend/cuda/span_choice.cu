@@ -1,179 +1,168 @@
 #include <algorithm>
 
-#include "engine/backend/cuda/entry_select.cuh"
+#include "engine/backend/cuda/exact_scores.cuh"
+#include "engine/backend/cuda/exact_scores.h"
 #include "engine/backend/cuda/span_choice.h"
+#include "engine/backend/cuda/span_work.cuh"
 
 namespace eidetic::cuda {
 namespace {
 
-// One CTA a choice.
 constexpr int32_t kThreads = kSelectThreads;
-// Entries that a CTA keeps in shared memory, 128 KB. More are read from memory in every pass:
-// only histories beyond 512k tokens have so many, of which bounds are nearly all alike or more
-// candidates are wanted than there are groups.
-constexpr int32_t kMostEntries = 16384;
+// Entries that a CTA keeps in shared memory, 32 KB: more than a partial scan leaves of a million
+// tokens, or than the best groups have above their border. More are read from memory in every pass.
+constexpr int32_t kMostEntries = 4096;
+// Candidates whose scores a CTA keeps beside them, 64 KB.
+constexpr int32_t kMostScores = 8192;
 
-struct SelectArgs {
+struct ChooseArgs {
   RetrievalJob job;
-  int32_t entry_room;  // of the shared list
+  int32_t entry_room, score_room;  // of the shared lists
 };
 
-// 1. Few enough blocks are all candidates.
-// 2. As many groups as candidates are wanted have a block of the border of their maxima's rank or
-//    better; so no block below it is wanted, and groups without a better one are not read.
-// 3. The best of what is left.
-__global__ void __launch_bounds__(kThreads, 1) PickKernel(const SelectArgs args) {
-  extern __shared__ uint64_t list[];
-  __shared__ Selector::Shared shared;
-  const Choice choice(args.job, blockIdx.x);
-  FollowStage();
-  if (choice.ReadsNothing()) return;
-  const RetrievalRequest& request = choice.plan.request;
-  const int32_t wanted =
-      choice.TwoStage() ? max(request.first_candidates, request.span_blocks) : request.span_blocks;
-  Selector selector(&shared, list, args.entry_room);
-  uint64_t border = 0;
-  if (wanted < choice.distant()) {
-    uint64_t low = 0;
-    if (choice.groups() > wanted) {
-      low = selector.Border(selector.Gather(GroupEntries{choice}), wanted) >> 32 << 32;
-    }
-    const auto entries = selector.Gather(BoundEntries{choice, low, ~uint64_t{0}});
-    border = selector.Border(entries, wanted);
-    selector.Reset();
-    entries.ForEach([&](uint64_t entry) {
-      if (entry >= border) choice.candidates()[selector.Append()] = BlockOf(entry);
-    });
+template <int kCtas>
+__device__ void SyncCluster() {
+  if constexpr (kCtas > 1) {
+    cooperative_groups::this_cluster().sync();
   } else {
-    for (int32_t i = threadIdx.x; i < choice.distant(); i += kThreads) {
-      choice.candidates()[i] = request.first + i;
-    }
-  }
-  if (threadIdx.x == 0) {
-    const int32_t count = min(wanted, choice.distant());
-    choice.state() = {border, 0, count, count, 0};
+    __syncthreads();
   }
 }
 
-struct Outcome {
-  int32_t read;
-  bool proven;
+// A warp a block of the candidates [begin, end), over all CTAs of the cluster; entries go to the
+// first CTA's list.
+template <int kSteps, int kCtas>
+__device__ void ScoreList(const Choice& choice, int32_t begin, int32_t end, uint64_t* list) {
+  constexpr int32_t kStep = kThreads / 32 * kCtas;
+  const int32_t lane = threadIdx.x % 32;
+  if constexpr (kCtas > 1) list = cooperative_groups::this_cluster().map_shared_rank(list, 0);
+  for (int32_t i = begin + threadIdx.x / 32 * kCtas + blockIdx.x % kCtas; i < end;
+       i += 32 * kStep) {
+    // Where this block's and the next ones' keys are, a lane each.
+    const int32_t mine = i + lane * kStep;
+    const int32_t block = mine < end ? Candidate(choice, mine) : 0;
+    const auto address =
+        reinterpret_cast<unsigned long long>(mine < end ? choice.Keys<Bf16Number>(block) : nullptr);
+    for (int32_t k = 0; k < 32 && i + k * kStep < end; ++k) {
+      const auto* keys = reinterpret_cast<const Bf16Number*>(__shfl_sync(~0u, address, k));
+      const uint32_t rank = __reduce_max_sync(~0u, RankOf(ScoreBlock<kSteps, false>(choice, keys)));
+      const int32_t of = __shfl_sync(~0u, block, k);
+      if (lane == 0) list[i + k * kStep] = EntryOf(rank, of);
+    }
+  }
+}
+
+// A cluster of kCtas takes a choice from ranks to its span. Its first CTA lists and settles, all of
+// them score: what one launch a stage would take is spent in waiting for launches. shared: Desk,
+// scores [score_room], then what is gathered [entry_room].
+template <int kSteps, int kCtas>
+__global__ void __cluster_dims__(kCtas, 1, 1) __launch_bounds__(kThreads, 2)
+    ChooseSpansKernel(const ChooseArgs args) {
+  extern __shared__ uint4 shared[];
+  Desk& desk = *reinterpret_cast<Desk*>(shared);
+  auto* list = reinterpret_cast<uint64_t*>(&desk + 1);
+  const Choice choice(args.job, blockIdx.x / kCtas);
+  const bool first_cta = blockIdx.x % kCtas == 0;
+  FollowStage();
+  Selector selector(&desk.select, list + args.score_room, args.entry_room);
+  const Work work{choice, selector, desk};
+  if (ByRanks(choice)) {
+    if (first_cta) FinishByRanks(work);
+    return;
+  }
+  const bool scanned = choice.IsScanned();
+  if (first_cta) PickFirst(work);
+  if (scanned) SyncCluster<kCtas>();
+  const int32_t first_count = choice.wanted();
+  ScoreList<kSteps, kCtas>(choice, 0, first_count, list);
+  SyncCluster<kCtas>();
+  if (first_cta) Widen(work, ChooseBest(work, HeldEntries{list, first_count}));
+  if (!scanned) return;
+  if (first_cta && threadIdx.x == 0) choice.state() = desk.state;
+  SyncCluster<kCtas>();
+  const ChoiceState state = choice.state();
+  if (state.done != 0) return;
+  ScoreList<kSteps, kCtas>(choice, first_count, state.count, list);
+  SyncCluster<kCtas>();
+  if (first_cta) Settle(work, ChooseBest(work, HeldEntries{list, state.count}));
+}
+
+// The same, a launch a stage, where scoring is for other launches.
+enum class Stage : uint8_t { kPick, kWiden, kSettle };
+struct StageArgs {
+  ChooseArgs choose;
+  Stage stage;
 };
 
-// Writes `chosen`'s blocks ascending: a block's place is the number of lower ones.
-__device__ void Finish(const Choice& choice, Outcome outcome) {
-  const RetrievalJob& job = choice.job;
-  const int32_t count = choice.span();
-  const int32_t* chosen = job.chosen + int64_t{choice.index} * job.max_span;
-  int32_t* out = job.blocks + int64_t{choice.index} * job.max_span;
-  __syncthreads();
-  for (int32_t i = threadIdx.x; i < count; i += kThreads) {
-    int32_t place = 0;
-    for (int32_t j = 0; j < count; ++j) place += chosen[j] < chosen[i] ? 1 : 0;
-    out[place] = chosen[i];
-  }
-  for (int32_t i = count + threadIdx.x; i < job.max_span; i += kThreads) out[i] = -1;
-  if (threadIdx.x != 0) return;
-  choice.state().done = 1;
-  atomicAdd(&job.counters->candidates_read, outcome.read);
-  atomicAdd(&job.counters->choices, 1);
-  atomicAdd(&job.counters->proven, outcome.proven ? 1 : 0);
-}
-
-// Puts the k best of the first `count` candidates into `chosen`; the rank of the last of them.
-__device__ uint32_t ChooseBest(const Choice& choice, int32_t count, Selector& selector) {
-  const auto entries = selector.Gather(ScoreEntries{choice, count});
-  const uint64_t border = count > choice.span() ? selector.Border(entries, choice.span()) : 0;
-  int32_t* chosen = choice.job.chosen + int64_t{choice.index} * choice.job.max_span;
-  selector.Reset();
-  entries.ForEach([&](uint64_t entry) {
-    if (entry < border) return;
-    chosen[selector.Append()] = BlockOf(entry);
-    selector.KeepLowest(RankIn(entry));
-  });
-  __syncthreads();
-  return selector.lowest();
-}
-
-// 1. The k best of the first list. What was not read and has a bound that reaches the last of
-//    them may be better: none is a proof.
-// 2. Else the best of those, as many as the budget has left, are the second list.
-__global__ void __launch_bounds__(kThreads, 1) WidenKernel(const SelectArgs args) {
-  extern __shared__ uint64_t list[];
-  __shared__ Selector::Shared shared;
-  const Choice choice(args.job, blockIdx.x);
+__global__ void __launch_bounds__(kThreads) ChooseStageKernel(const StageArgs args) {
+  extern __shared__ uint4 shared[];
+  Desk& desk = *reinterpret_cast<Desk*>(shared);
+  const Choice choice(args.choose.job, blockIdx.x);
   FollowStage();
-  if (choice.ReadsNothing() || !choice.TwoStage()) return;
-  const ChoiceState state = choice.state();
-  Selector selector(&shared, list, args.entry_room);
-  const uint32_t last = ChooseBest(choice, state.first_count, selector);
-  const auto rivals = selector.Gather(BoundEntries{choice, uint64_t{last} << 32, state.border});
-  const int32_t found = static_cast<int32_t>(rivals.count);
-  const int32_t taken = min(found, choice.plan.request.candidate_budget - state.first_count);
-  if (taken <= 0) return Finish(choice, {state.first_count, found == 0});
-  const uint64_t border = taken < found ? selector.Border(rivals, taken) : 0;
-  int32_t* second = choice.candidates() + state.first_count;
-  selector.Reset();
-  rivals.ForEach([&](uint64_t entry) {
-    if (entry >= border) {
-      second[selector.Append()] = BlockOf(entry);
-    } else {
-      selector.KeepHighest(RankIn(entry));
-    }
-  });
-  __syncthreads();
-  if (threadIdx.x == 0) {
-    choice.state() = {state.border, selector.highest(), state.first_count,
-                      state.first_count + taken, 0};
+  Selector selector(&desk.select, reinterpret_cast<uint64_t*>(&desk + 1), args.choose.entry_room);
+  const Work work{choice, selector, desk};
+  const bool pick = args.stage == Stage::kPick;
+  if (ByRanks(choice)) {
+    if (pick) FinishByRanks(work);
+    return;
   }
+  if (pick) {
+    PickFirst(work);
+  } else {
+    if (threadIdx.x == 0) desk.state = choice.state();
+    __syncthreads();
+    if (desk.state.done != 0) return;
+    const int32_t count = desk.state.count;
+    int32_t* candidates = choice.candidates();
+    if (!choice.IsScanned()) {
+      for (int32_t i = threadIdx.x; i < count; i += kThreads) candidates[i] = Candidate(choice, i);
+      __syncthreads();
+    }
+    const auto scores = selector.Gather(ListEntries{choice.scores(), candidates, count});
+    const uint32_t last = ChooseBest(work, scores);
+    args.stage == Stage::kWiden ? Widen(work, last) : Settle(work, last);
+  }
+  if (threadIdx.x == 0) choice.state() = desk.state;
 }
 
-// The k best of both lists, proven when no bound that was left out reaches the last of them;
-// or what was picked by another rule; or all blocks.
-__global__ void __launch_bounds__(kThreads, 1) SettleKernel(const SelectArgs args) {
-  extern __shared__ uint64_t list[];
-  __shared__ Selector::Shared shared;
-  const Choice choice(args.job, blockIdx.x);
-  FollowStage();
-  int32_t* chosen = args.job.chosen + int64_t{choice.index} * args.job.max_span;
-  if (choice.ReadsNothing()) {
-    for (int32_t i = threadIdx.x; i < choice.span(); i += kThreads) {
-      chosen[i] = choice.plan.request.first + i;
-    }
-    return Finish(choice, {0, true});
-  }
-  if (!choice.TwoStage()) {
-    for (int32_t i = threadIdx.x; i < choice.span(); i += kThreads) {
-      chosen[i] = choice.candidates()[i];
-    }
-    return Finish(choice, {choice.ByKeys() ? choice.distant() : 0, choice.ByKeys()});
-  }
-  const ChoiceState state = choice.state();
-  if (state.done) return;
-  Selector selector(&shared, list, args.entry_room);
-  const uint32_t last = ChooseBest(choice, state.count, selector);
-  Finish(choice, {state.count, state.left_out < last});
+template <int kSteps, int kCtas>
+void LaunchAtOnce(const ChooseArgs& args, int32_t choices, Context* context) {
+  const size_t shared = sizeof(Desk) + (args.entry_room + args.score_room) * sizeof(uint64_t);
+  context->queue->Launch(ChooseSpansKernel<kSteps, kCtas>, dim3(choices * kCtas), dim3(kThreads),
+                         shared, args, Overlap::kPrologue);
 }
 
-void Launch(void (*kernel)(SelectArgs), const RetrievalJob& job, const RetrievalShape& shape,
-            Context* context) {
-  const int32_t room = std::min(shape.rank_room, kMostEntries);
-  context->queue->Launch(kernel, dim3(shape.choices), dim3(kThreads), room * sizeof(uint64_t),
-                         SelectArgs{job, room}, Overlap::kPrologue);
+// As many CTAs a choice as the device has room for, two a multiprocessor.
+template <int kSteps>
+void ChooseAtOnce(const ChooseArgs& args, int32_t choices, Context* context) {
+  const int32_t share = 2 * context->processors / choices;
+  const auto launch = share >= 8   ? LaunchAtOnce<kSteps, 8>
+                      : share >= 4 ? LaunchAtOnce<kSteps, 4>
+                      : share >= 2 ? LaunchAtOnce<kSteps, 2>
+                                   : LaunchAtOnce<kSteps, 1>;
+  launch(args, choices, context);
 }
 
 }  // namespace
 
-void PickCandidates(const RetrievalJob& job, const RetrievalShape& shape, Context* context) {
-  Launch(PickKernel, job, shape, context);
-}
-
-void WidenCandidates(const RetrievalJob& job, const RetrievalShape& shape, Context* context) {
-  Launch(WidenKernel, job, shape, context);
-}
-
-void SettleSpans(const RetrievalJob& job, const RetrievalShape& shape, Context* context) {
-  Launch(SettleKernel, job, shape, context);
+void ChooseSpans(const RetrievalJob& job, const RetrievalShape& shape, Context* context) {
+  const ChooseArgs args{job, std::min(shape.rank_room, kMostEntries), shape.list_room};
+  const bool at_once = shape.matrix_units && !shape.scores_much && shape.list_room <= kMostScores;
+  if (at_once) {
+    return job.page.head_dim == 64 ? ChooseAtOnce<4>(args, shape.choices, context)
+                                   : ChooseAtOnce<8>(args, shape.choices, context);
+  }
+  const auto launch = [&](Stage stage) {
+    context->queue->Launch(ChooseStageKernel, dim3(shape.choices), dim3(kThreads),
+                           sizeof(Desk) + args.entry_room * sizeof(uint64_t),
+                           StageArgs{args, stage}, Overlap::kPrologue);
+  };
+  launch(Stage::kPick);
+  if (!shape.two_stage) return;
+  ScoreBlocks(job, shape, ScoredBlocks::kFirstList, context);
+  launch(Stage::kWiden);
+  ScoreBlocks(job, shape, ScoredBlocks::kSecondList, context);
+  launch(Stage::kSettle);
 }
 
 }  // namespace eidetic::cuda

@@ -1,6 +1,6 @@
 // The last stages of retrieval: picks candidates by rank, then settles on the span.
 //
-// What: the job that all stages of RetrieveSpan share, and the launchers of its choosing
+// What: the job that all stages of RetrieveSpan share, and the launcher of its choosing
 //   stages. A choice is one request and one KV head; blocks are counted from its first
 //   distant block on. A score's rank is a number that orders as scores do; an entry is a rank
 //   and a block, all different, the better one larger: ties go to the lower block.
@@ -10,32 +10,45 @@
 #ifndef EIDETIC_ENGINE_BACKEND_CUDA_SPAN_CHOICE_H_
 #define EIDETIC_ENGINE_BACKEND_CUDA_SPAN_CHOICE_H_
 
+#include <algorithm>
+
 #include "engine/backend/cuda/key_codes.cuh"
 
 namespace eidetic::cuda {
 
 // Ranks come with their maximum over every so many blocks, so that choosing need not read all.
 inline constexpr int32_t kGroupBlocks = 64;
+// The fast kernels know blocks of this size.
+inline constexpr int32_t kFastBlock = 32;
+// Up to so many columns (rows times query heads) are few: scanning is bound by memory.
+inline constexpr int32_t kFewColumns = 8;
+// From so many distant blocks on a partial scan comes first, where a request wants one: below, its
+// further launches take longer than all channels do.
+inline constexpr int32_t kPartialFrom = 2048;
+// Blocks that a partial scan leaves: so many, or so large a part if that is more.
+inline constexpr int32_t kLeastKept = 512, kKeptPart = 32;
+// Where only this part of the first candidates' number is left beyond them, all are read.
+inline constexpr int32_t kFewMore = 2;  // a half
+// Groups of one CTA where columns are few.
+inline constexpr int32_t kMostRunGroups = 16;
+// Bins in which the partial scan counts blocks.
+inline constexpr int32_t kPartialBins = 2048;
 
 // A request as the kernels read it: staged, since it changes from step to step.
 struct RetrievalPlan {
   RetrievalRequest request;
   AttentionChunk chunk;
   // Where its parts of the job's arrays begin, and how large they are for one KV head.
-  int64_t ranks_begin = 0, columns_begin = 0, list_begin = 0;
-  int32_t rank_room = 0, column_room = 0, list_room = 0;
-};
-
-// A query head of one row: what bounds by codes need beside the product.
-struct alignas(16) ColumnFacts {
-  float mean_dot;  // q . mean key
-  float norm;      // at least |q|
-  float offset;    // what 128 + code + 8 adds to the product
-  float floor;     // of every bound: -inf; inf when the column bounds nothing
+  int64_t ranks_begin = 0, list_begin = 0, partial_begin = 0;
+  int32_t rank_room = 0, list_room = 0;
+  int32_t columns = 0;   // query heads of a KV head times rows
+  bool few = false;      // by codes and by matrix units, with up to kFewColumns columns
+  bool partial = false;  // few, and a partial scan comes first
 };
 
 struct ChoiceState {
-  uint64_t border;      // bounds' entries from here on are on the first list
+  uint64_t border;      // entries from here on, as blocks were ordered, are on the
+                        // first list
   uint32_t left_out;    // the best rank that the budget left unread; 0: none
   int32_t first_count;  // candidates on the first list
   int32_t count;        // on both
@@ -46,6 +59,19 @@ struct RetrievalCounters {
   unsigned long long candidates_read = 0, choices = 0, proven = 0;
 };
 
+// What the partial scan of a choice asks for: whole numbers near the queries' largest channels.
+struct PartialQuery {
+  static constexpr int32_t kMostChannels = 128;
+  int32_t channels;  // a multiple of 16; those beyond the wanted ones have weight 0
+  int32_t channel[kMostChannels];
+  int32_t weight[kFewColumns][kMostChannels];
+  uint32_t start[kFewColumns];  // of the sums: what keeps them from falling
+                                // below zero
+  float offset[kFewColumns];    // what start and codes + 7.5 add to them
+  float unit[kFewColumns],
+      shift[kFewColumns];  // a column's score is unit * sum + shift
+};
+
 // Arguments of every stage's kernels.
 struct RetrievalJob {
   const RetrievalPlan* plans;  // [requests]
@@ -54,14 +80,17 @@ struct RetrievalJob {
   int32_t q_group;  // query heads a KV head
   DevicePage page;
   CodeLayout codes;
-  uint32_t* ranks;        // a choice's [rank_room]: of bounds, or of scores
-  uint32_t* group_ranks;  // their maxima, [rank_room / kGroupBlocks]
-  ColumnFacts* columns;   // [column_room]
-  int32_t* candidates;    // [list_room], block numbers
-  uint32_t* scores;       // their ranks, [list_room]
-  int32_t* chosen;        // [choices][max_span], unordered
-  ChoiceState* states;    // [choices]
-  int32_t* blocks;        // [choices][max_span]
+  uint32_t* ranks;            // a choice's [rank_room]: of bounds, or of scores
+  uint32_t* estimates;        // of few columns, [rank_room]: of estimates, or of scores
+  uint32_t* group_ranks;      // maxima of ranks, [rank_room / kGroupBlocks]
+  uint32_t* group_estimates;  // maxima of estimates
+  PartialQuery* partials;     // of choices with a partial scan
+  uint32_t* bins;             // their [kPartialBins]
+  int32_t* candidates;        // [list_room], block numbers
+  uint32_t* scores;           // their ranks, [list_room]
+  int32_t* chosen;            // [choices][max_span], unordered
+  ChoiceState* states;        // [choices]
+  int32_t* blocks;            // [choices][max_span]
   int32_t max_span;
   RetrievalCounters* counters;
 };
@@ -69,15 +98,17 @@ struct RetrievalJob {
 // What the host knows of a job: the sizes of grids, and which stages it needs.
 struct RetrievalShape {
   int32_t choices = 0;
-  int64_t columns = 0;  // of the longest chunk
+  int64_t columns = 0;  // of the longest chunk that has many
   int32_t rank_room = 0, list_room = 0;
   bool matrix_units = false;  // bf16, aligned, of a head_dim that the fast kernels know
-  bool by_codes = false, by_summary = false, by_keys = false, two_stage = false;
-  bool few_columns = false, many_columns = false;
+  bool fast_codes = false;    // the same, and blocks of a size that they know
+  bool by_summary = false, by_keys = false, two_stage = false;
+  // By codes and not read whole anyway: with few columns, of all channels at once or of some first;
+  // with many, or not by matrix units.
+  bool few_full = false, few_partial = false, many_columns = false;
+  bool scores_much = false;     // exact scores of many columns
+  int32_t partial_columns = 0;  // the most of a partial scan
 };
-
-// A chunk of up to so many columns (rows times query heads) fills one tile of the matrix unit.
-inline constexpr int64_t kFewColumns = 8;
 
 __device__ inline uint32_t RankOf(float score) {
   // NaN counts as -inf; -0 and 0 are equals.
@@ -102,7 +133,8 @@ __device__ inline void FollowStage() {
 // One request and KV head.
 struct Choice {
   const RetrievalJob& job;
-  RetrievalPlan plan;
+  const RetrievalPlan& plan;  // where it was staged: a copy would fill the fast
+                              // kernels' registers
   int32_t index, kv_head;
 
   __device__ Choice(const RetrievalJob& of, int32_t at)
@@ -119,17 +151,39 @@ struct Choice {
     return TwoStage() && plan.chunk.summary == memory::SummaryKind::kCodes;
   }
   __device__ bool BySummary() const { return !ByKeys() && !ByCodes(); }
+  // Candidates of the first list. Few more are read at once: a scan takes longer than they do.
+  __device__ int32_t wanted() const {
+    const int32_t k = plan.request.span_blocks;
+    if (!TwoStage()) return min(k, distant());
+    const int32_t first = max(plan.request.first_candidates, k);
+    return distant() - first <= first / kFewMore ? distant() : first;
+  }
+  // Blocks need ranks: not all of them are candidates anyway.
+  __device__ bool IsScanned() const {
+    return !ReadsNothing() && (!TwoStage() || wanted() < distant());
+  }
 
-  __device__ uint32_t* ranks() const {
-    return job.ranks + plan.ranks_begin + int64_t{kv_head} * plan.rank_room;
+  __device__ int64_t ranks_at() const {
+    return plan.ranks_begin + int64_t{kv_head} * plan.rank_room;
   }
-  __device__ uint32_t* group_ranks() const {
-    return job.group_ranks + (plan.ranks_begin + int64_t{kv_head} * plan.rank_room) / kGroupBlocks;
+  __device__ uint32_t* ranks() const { return job.ranks + ranks_at(); }
+  __device__ uint32_t* estimates() const { return job.estimates + ranks_at(); }
+  __device__ uint32_t* group_ranks() const { return job.group_ranks + ranks_at() / kGroupBlocks; }
+  __device__ uint32_t* group_estimates() const {
+    return job.group_estimates + ranks_at() / kGroupBlocks;
   }
-  __device__ ColumnFacts* columns() const {
-    return job.columns + plan.columns_begin + int64_t{kv_head} * plan.column_room;
+  // The partial scan's scores, in the place of ranks: it leaves no bounds.
+  __device__ float* partial_scores() const { return reinterpret_cast<float*>(ranks()); }
+  __device__ PartialQuery& partial() const { return job.partials[plan.partial_begin + kv_head]; }
+  __device__ uint32_t* bins() const {
+    return job.bins + (plan.partial_begin + kv_head) * kPartialBins;
   }
-  __device__ int32_t column_count() const { return plan.column_room; }
+  // What the first candidates are picked by; after a partial scan the span.
+  __device__ const uint32_t* order() const { return plan.few ? estimates() : ranks(); }
+  __device__ const uint32_t* group_order() const {
+    return plan.few ? group_estimates() : group_ranks();
+  }
+  __device__ int32_t column_count() const { return plan.columns; }
   __device__ int32_t* candidates() const {
     return job.candidates + plan.list_begin + int64_t{kv_head} * plan.list_room;
   }
@@ -151,17 +205,21 @@ struct Choice {
   __device__ void* Tile(int32_t block) const {
     return plan.chunk.tiles[block / memory::kTileBlocks];
   }
+  // Of one block's KV head.
+  __device__ std::byte* Codes(int32_t block) const { return job.codes.Head(Tile(block), kv_head); }
 };
 
-// Lists the first candidates: with the two-stage rule the best max(first_candidates, k) by
-// bound, else the k best.
-void PickCandidates(const RetrievalJob& job, const RetrievalShape& shape, Context* context);
+// Groups of one CTA where columns are few: as many as leave so many CTAs a multiprocessor, to even
+// out the end.
+inline int64_t RunGroups(const RetrievalShape& shape, const Context& context, int64_t ctas) {
+  const int64_t groups = int64_t{shape.rank_room / kGroupBlocks} * shape.choices;
+  return std::clamp<int64_t>(CeilDiv(groups, context.processors * ctas), 1, kMostRunGroups);
+}
 
-// After the first list's scores: settles what is proven, lists further candidates for the rest.
-void WidenCandidates(const RetrievalJob& job, const RetrievalShape& shape, Context* context);
-
-// Settles everything that is left.
-void SettleSpans(const RetrievalJob& job, const RetrievalShape& shape, Context* context);
+// From ranks to spans: lists the first candidates (with the two-stage rule the best
+// max(first_candidates, k) as blocks are ordered, else the k best), scores them, settles what is
+// proven or needs no proof, lists and scores further candidates for the rest, settles that.
+void ChooseSpans(const RetrievalJob& job, const RetrievalShape& shape, Context* context);
 
 }  // namespace eidetic::cuda
 

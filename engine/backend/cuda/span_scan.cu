@@ -1,4 +1,7 @@
+#include <algorithm>
+
 #include "engine/backend/cuda/code_tiles.cuh"
+#include "engine/backend/cuda/partial_scan.h"
 #include "engine/backend/cuda/span_scan.h"
 
 namespace eidetic::cuda {
@@ -6,183 +9,194 @@ namespace {
 
 constexpr int32_t kThreads = 256;
 constexpr int32_t kWarps = kThreads / 32;
-constexpr int32_t kFactsColumns = 64;  // of one CTA
 
-// 1. Clears what the scan gathers by maximum.
-// 2. With codes: the mean key of block 0, then a warp a column: its sum, norm and product with
-//    the mean. Grid: (columns / kFactsColumns, choices).
-template <typename T>
-__global__ void ColumnFactsKernel(const RetrievalJob job) {
-  extern __shared__ float mean[];  // [head_dim]
+// Clears what CTAs gather by maximum. Grid y: choices.
+__global__ void ClearRanksKernel(const RetrievalJob job) {
   const Choice choice(job, blockIdx.y);
   FollowStage();
-  if (choice.ReadsNothing()) return;
+  if (!choice.IsScanned() || choice.plan.few) return;
   const int32_t at = blockIdx.x * kThreads + threadIdx.x, step = gridDim.x * kThreads;
   for (int32_t i = at; i < choice.groups(); i += step) choice.group_ranks()[i] = 0;
-  if (choice.ByCodes() && choice.column_count() > kFewColumns) {
-    for (int32_t i = at; i < choice.distant(); i += step) choice.ranks()[i] = 0;
-  }
-  const int32_t first = blockIdx.x * kFactsColumns;
-  if (!choice.ByCodes() || first >= choice.column_count()) return;
-  MeanKey(job.page, choice.Keys<T>(0), mean);
-  __syncthreads();
-  const int32_t end = min(first + kFactsColumns, choice.column_count()), lane = threadIdx.x % 32;
-  for (int32_t column = first + threadIdx.x / 32; column < end; column += kWarps) {
-    const T* q = choice.Query<T>(column);
-    float dot = 0, sum = 0, size = 0, squares = 0;
-    for (int32_t d = lane; d < job.page.head_dim; d += 32) {
-      const float value = ToFloat(q[d]);
-      dot += value * mean[d];
-      sum += value;
-      size += fabsf(value);
-      squares += value * value;
-    }
-    dot = WarpSum(dot), sum = WarpSum(sum), size = WarpSum(size), squares = WarpSum(squares);
-    // Where squares underflow the sum of magnitudes is a norm too, only larger.
-    const float norm = kNormMargin * (squares > 1e-30f ? sqrtf(squares) : size);
-    const bool bounds = norm < kLargestNorm;  // not so for NaN
-    if (lane == 0) {
-      choice.columns()[column] = {dot, norm, kCodeOffset * sum, bounds ? -INFINITY : INFINITY};
-    }
-  }
+  if (!choice.ByCodes()) return;
+  for (int32_t i = at; i < choice.distant(); i += step) choice.ranks()[i] = 0;
 }
-
-// Blocks of one CTA as one warp walks them, 16 tokens a step.
-struct Walk {
-  int32_t block, group = 0;
-
-  __device__ void Advance(int32_t groups, int32_t stride) {
-    if (++group < groups) return;
-    group = 0;
-    block += stride;
-  }
-};
-
-// Few columns are bound by memory: 16 warps of a multiprocessor with 4 KB under way each are
-// twice what the memory's latency asks for. Many are bound by the matrix units: four tiles share
-// the unpacking of codes.
-template <int kTiles>
-struct ScanShape {
-  static constexpr bool kMany = kTiles > 1;
-  static constexpr int32_t kWarps = kMany ? 4 : 8;
-  static constexpr int32_t kTileColumns = 8 * kTiles;
-  static constexpr int32_t kPieceBytes = kMany ? 1024 : 4096;  // under way
-};
 
 struct ScanArgs {
   RetrievalJob job;
-  int32_t sharing;  // warps that share out a group's blocks, where columns are few
+  int32_t run_groups;  // of one CTA
 };
 
-// A warp's blocks of a group: `offset`, and every stride-th from there.
-template <int kSteps, int kTiles>
-__device__ void ScanBlocks(const Choice& choice, const QueryTiles<kSteps, kTiles>& tiles,
-                           int32_t of_group, int32_t offset, int32_t stride) {
-  constexpr int kDepth = ScanShape<kTiles>::kPieceBytes / (128 * kSteps) > 1
-                             ? ScanShape<kTiles>::kPieceBytes / (128 * kSteps)
-                             : 2;
-  const CodeLayout& layout = choice.job.codes;
-  const int32_t begin = of_group * kGroupBlocks, lane = threadIdx.x % 32;
-  const int32_t end = min(kGroupBlocks, choice.distant() - begin);
-  const int32_t groups = layout.block_size / 16, first = choice.plan.request.first + begin;
-  // The blocks lie in up to five tiles; lane i keeps the i-th one's address.
-  const int32_t first_tile = first / memory::kTileBlocks;
-  const bool used = lane <= (first + end - 1) / memory::kTileBlocks - first_tile;
-  const auto mine = reinterpret_cast<unsigned long long>(
-      used ? choice.plan.chunk.tiles[first_tile + lane] : nullptr);
-  CodePiece<kSteps> pieces[kDepth];
-  Walk next{offset}, walk{offset};
-  const auto load = [&](CodePiece<kSteps>& piece) {
-    if (next.block >= end) return;
-    const int32_t block = first + next.block;
-    const auto tile = __shfl_sync(~0u, mine, block / memory::kTileBlocks - first_tile);
-    piece.Load(layout, layout.Block(reinterpret_cast<void*>(tile), choice.kv_head, block),
-               next.group);
-    next.Advance(groups, stride);
-  };
+// What the warps of a CTA with few columns share.
+template <int kSteps>
+struct RunDesk {
+  __align__(16) float mean[16 * kSteps];
+  uint32_t estimates[kMostRunGroups],
+      ranks[kMostRunGroups];  // the groups' maxima
+};
+
+// The blocks of a code tile's rows, counted from the first distant one.
+template <int kSteps>
+struct RunRows {
+  int32_t begin, end;  // of the run's blocks
+
+  // The block of row `row` of this lane, which may be beyond the end.
+  // Worked example: of 6 blocks tile 1 has blocks 4 and 5, and 5 again in the place of two more.
+  __device__ int32_t At(int32_t tile, int row) const {
+    return begin + tile * kTileOfBlocks + 2 * row + static_cast<int32_t>(threadIdx.x) % 32 / 16;
+  }
+  __device__ void Load(const Choice& choice, int32_t tile, CodeTile<kSteps>* codes) const {
+    int32_t blocks[2];
+    std::byte* heads[2];
 #pragma unroll
-  for (int i = 0; i < kDepth; ++i) load(pieces[i]);
-  float best = -INFINITY;
-  uint32_t group_best = 0;
-  while (walk.block < end) {
+    for (int row = 0; row < 2; ++row) {
+      blocks[row] = choice.plan.request.first + min(At(tile, row), end - 1);
+      heads[row] = choice.Codes(blocks[row]);
+    }
+    codes->Load(heads, blocks);
+  }
+  __device__ void Store(const Choice& choice, const BlockScore (&best)[2], int32_t tile,
+                        RunDesk<kSteps>* desk) const {
+    if (threadIdx.x % 16 != 0) return;
 #pragma unroll
-    for (int i = 0; i < kDepth; ++i) {
-      if (walk.block >= end) break;
-      best = fmaxf(best, tiles.Bound(pieces[i]));
-      load(pieces[i]);
-      if (walk.group == groups - 1) {
-        const uint32_t rank = __reduce_max_sync(~0u, RankOf(best + kUnderflow));
-        uint32_t* to = choice.ranks() + begin + walk.block;
-        if (lane == 0 && ScanShape<kTiles>::kMany) atomicMax(to, rank);
-        if (lane == 0 && !ScanShape<kTiles>::kMany) *to = rank;
-        group_best = max(group_best, rank);
-        best = -INFINITY;
-      }
-      walk.Advance(groups, stride);
+    for (int row = 0; row < 2; ++row) {
+      const int32_t at = At(tile, row), group = (at - begin) / kGroupBlocks;
+      if (at >= end) continue;
+      const uint32_t estimate = RankOf(best[row].estimate);
+      const uint32_t bound = RankOf(best[row].bound + kUnderflow);
+      choice.estimates()[at] = estimate;
+      choice.ranks()[at] = bound;
+      atomicMax(desk->estimates + group, estimate);
+      atomicMax(desk->ranks + group, bound);
     }
   }
-  if (lane == 0) atomicMax(choice.group_ranks() + of_group, group_best);
-}
+};
 
-// Grid y: choices. Few columns: a CTA takes 8 / sharing groups of 64 blocks, a warp as many
-// blocks of one as it can, to keep its loads coming, as long as there are warps for all
-// multiprocessors. Many columns: a CTA takes one group; warps share out the columns (with z), and
-// what warps are left share out the blocks.
-template <int kSteps, int kTiles>
-__global__ void __launch_bounds__(32 * ScanShape<kTiles>::kWarps, ScanShape<kTiles>::kMany ? 3 : 2)
-    ScanCodesKernel(const ScanArgs args) {
-  using Shape = ScanShape<kTiles>;
+// Few columns are bound by memory: 16 warps of a multiprocessor with 8 KB under way each. Grid:
+// (runs, choices); a run is some groups.
+// 1. The mean key and what the queries make of it. 2. A warp four blocks at a time. 3. The groups'
+//    maxima.
+template <int kSteps>
+__global__ void __launch_bounds__(kThreads, 2) ScanRunsKernel(const ScanArgs args) {
+  __shared__ RunDesk<kSteps> desk;
   const Choice choice(args.job, blockIdx.y);
   FollowStage();
-  const int32_t columns = choice.column_count(), warp = threadIdx.x / 32;
-  if (choice.ReadsNothing() || !choice.ByCodes()) return;
-  if ((columns > kFewColumns) != Shape::kMany) return;
-  const int32_t across = columns > 2 * Shape::kTileColumns ? 4
-                         : columns > Shape::kTileColumns   ? 2
-                                                           : 1;
-  const int32_t sharing = Shape::kMany ? Shape::kWarps / across : args.sharing;
-  const int32_t first = (blockIdx.z * across + warp % across) * Shape::kTileColumns;
-  const int32_t of_group =
-      Shape::kMany ? blockIdx.x : blockIdx.x * (Shape::kWarps / sharing) + warp / sharing;
-  if (first >= columns || of_group >= choice.groups()) return;
-  const QueryTiles<kSteps, kTiles> tiles(choice, first);
-  const int32_t offset = Shape::kMany ? warp / across : warp % sharing;
-  ScanBlocks(choice, tiles, of_group, offset, sharing);
+  if (!choice.plan.few || choice.plan.partial || !choice.IsScanned()) return;
+  const int32_t begin = blockIdx.x * args.run_groups * kGroupBlocks;
+  const int32_t end = min(begin + args.run_groups * kGroupBlocks, choice.distant());
+  if (begin >= end) return;
+  MeanKey(args.job.page, choice.Keys<Bf16Number>(0), desk.mean);
+  if (threadIdx.x < kMostRunGroups) desk.estimates[threadIdx.x] = desk.ranks[threadIdx.x] = 0;
+  __syncthreads();
+  const RunRows<kSteps> rows{begin, end};
+  const int32_t tiles = (end - begin + kTileOfBlocks - 1) / kTileOfBlocks;
+  if (threadIdx.x / 32 < tiles) {
+    const QueryTiles<kSteps, 1> queries(choice, 0, desk.mean);
+    for (int32_t tile = threadIdx.x / 32; tile < tiles; tile += kWarps) {
+      CodeTile<kSteps> codes;
+      rows.Load(choice, tile, &codes);
+      BlockScore best[2];
+      queries.template Score<true>(codes, best);
+      MergeRows(best);
+      rows.Store(choice, best, tile, &desk);
+    }
+  }
+  __syncthreads();
+  const int32_t i = threadIdx.x, group = begin / kGroupBlocks + i;
+  if (i >= args.run_groups || group >= choice.groups()) return;
+  choice.group_estimates()[group] = desk.estimates[i];
+  choice.group_ranks()[group] = desk.ranks[i];
 }
 
-// The same bounds without matrix units: a warp a block, a lane a token. Any head_dim.
-template <typename T>
-__global__ void ScanCodesPlainKernel(const RetrievalJob job) {
+// Many columns are bound by arithmetic: four tiles of columns share the unpacking of codes, and
+// blocks are ordered by their bounds, without estimates. A CTA takes a group; its warps share out
+// the columns (with z), and what warps are left the blocks.
+template <int kSteps>
+__global__ void __launch_bounds__(128, 2) ScanTilesKernel(const RetrievalJob job) {
+  constexpr int kTiles = 4, kTileWarps = 4, kColumns = 8 * kTiles;
+  __shared__ __align__(16) float mean[16 * kSteps];
   const Choice choice(job, blockIdx.y);
   FollowStage();
-  if (choice.ReadsNothing() || !choice.ByCodes()) return;
+  const int32_t columns = choice.column_count(), warp = threadIdx.x / 32;
+  if (!choice.IsScanned() || !choice.ByCodes() || choice.plan.few) return;
+  const int32_t across = columns > 2 * kColumns ? 4 : columns > kColumns ? 2 : 1;
+  const int32_t first = (blockIdx.z * across + warp % across) * kColumns;
+  if (blockIdx.z * across * kColumns >= columns || blockIdx.x >= choice.groups()) return;
+  MeanKey(job.page, choice.Keys<Bf16Number>(0), mean);
+  __syncthreads();
+  if (first >= columns) return;
+  const QueryTiles<kSteps, kTiles> queries(choice, first, mean);
   const int32_t begin = blockIdx.x * kGroupBlocks, lane = threadIdx.x % 32;
-  const int32_t end = min(kGroupBlocks, choice.distant() - begin);
-  for (int32_t i = threadIdx.x / 32; i < end; i += kWarps) {
-    const int32_t block = choice.plan.request.first + begin + i;
-    const std::byte* codes = job.codes.Block(choice.Tile(block), choice.kv_head, block);
-    const auto* words = reinterpret_cast<const uint32_t*>(codes);
-    const float rho = *reinterpret_cast<const float*>(codes + job.codes.rho());
-    float best = rho < INFINITY ? -INFINITY : INFINITY;
-    for (int32_t t = lane; t < job.page.block_size; t += 32) {
-      const float scale =
-          ToFloat(reinterpret_cast<const Bf16Number*>(codes + job.codes.scales())[t]);
-      for (int32_t column = 0; column < choice.column_count(); ++column) {
-        const T* q = choice.Query<T>(column);
-        const ColumnFacts& facts = choice.columns()[column];
-        float sum = 0;
-        for (int32_t d = 0; d < job.page.head_dim; ++d) {
-          const uint32_t word = words[CodeWord::Of(t, d).Index(job.codes.steps)];
-          const auto code = static_cast<float>(word >> CodeWord::Shift(t, d) & 15);
-          sum = fmaf(ToFloat(q[d]), code - 7.5f, sum);
-        }
-        const float bound = fmaf(scale, fmaf(facts.norm, rho, sum), facts.mean_dot);
-        best = fmaxf(best, fmaxf(facts.floor, bound));
-      }
+  const int32_t count = min(kGroupBlocks, choice.distant() - begin);
+  uint32_t of_group = 0;  // in lanes 0 and 16
+  for (int32_t tile = warp / across; tile * kTileOfBlocks < count; tile += kTileWarps / across) {
+    int32_t place[2], blocks[2];
+    std::byte* heads[2];
+#pragma unroll
+    for (int row = 0; row < 2; ++row) {
+      place[row] = tile * kTileOfBlocks + 2 * row + lane / 16;
+      blocks[row] = choice.plan.request.first + begin + min(place[row], count - 1);
+      heads[row] = choice.Codes(blocks[row]);
     }
-    const uint32_t rank = __reduce_max_sync(~0u, RankOf(best + kUnderflow));
-    if (lane != 0) continue;
-    choice.ranks()[begin + i] = rank;
+    CodeTile<kSteps> codes;
+    codes.Load(heads, blocks);
+    BlockScore best[2];
+    queries.template Score<false>(codes, best);
+    MergeRows(best);
+    if (lane % 16 != 0) continue;
+#pragma unroll
+    for (int row = 0; row < 2; ++row) {
+      if (place[row] >= count) continue;
+      const uint32_t rank = RankOf(best[row].bound + kUnderflow);
+      atomicMax(choice.ranks() + begin + place[row], rank);
+      of_group = max(of_group, rank);
+    }
+  }
+  if (lane % 16 == 0) atomicMax(choice.group_ranks() + blockIdx.x, of_group);
+}
+
+// The same bounds without matrix units: a lane a token. Any head_dim and block size.
+template <typename T>
+__device__ float PlainBound(const Choice& choice, int32_t block, const float* mean) {
+  const CodeLayout& codes = choice.job.codes;
+  const int32_t of = block % memory::kTileBlocks;
+  std::byte* head = choice.Codes(block);
+  const float rho = *codes.Rho(head, of);
+  float best = rho < INFINITY ? -INFINITY : INFINITY;
+  for (int32_t t = threadIdx.x % 32; t < codes.block_size; t += 32) {
+    const float scale = ToFloat(codes.Scales(head, of)[t]);
+    for (int32_t column = 0; column < choice.column_count(); ++column) {
+      const T* q = choice.Query<T>(column);
+      QuerySums facts;
+      float sum = 0;
+      for (int32_t d = 0; d < choice.job.page.head_dim; ++d) {
+        const uint32_t word = codes.Codes(head, of, d)[t / 8];
+        sum = fmaf(ToFloat(q[d]), static_cast<float>(word >> (4 * (t % 8)) & 15) - 7.5f, sum);
+        facts.Add(ToFloat(q[d]), mean[d]);
+      }
+      const float bound = fmaf(scale, fmaf(facts.Norm(), rho, sum), facts.dot);
+      best = fmaxf(best, fmaxf(facts.Floor(), bound));
+    }
+  }
+  return best;
+}
+
+// A warp a block.
+template <typename T>
+__global__ void ScanCodesPlainKernel(const RetrievalJob job) {
+  extern __shared__ float mean[];  // [head_dim]
+  const Choice choice(job, blockIdx.y);
+  FollowStage();
+  if (!choice.IsScanned() || !choice.ByCodes() || choice.plan.few) return;
+  if (blockIdx.x >= choice.groups()) return;
+  MeanKey(job.page, choice.Keys<T>(0), mean);
+  __syncthreads();
+  const int32_t begin = blockIdx.x * kGroupBlocks,
+                end = min(begin + kGroupBlocks, choice.distant());
+  for (int32_t at = begin + threadIdx.x / 32; at < end; at += kWarps) {
+    const float bound = PlainBound<T>(choice, choice.plan.request.first + at, mean);
+    const uint32_t rank = __reduce_max_sync(~0u, RankOf(bound + kUnderflow));
+    if (threadIdx.x % 32 != 0) continue;
+    choice.ranks()[at] = rank;
     atomicMax(choice.group_ranks() + blockIdx.x, rank);
   }
 }
@@ -216,7 +230,7 @@ __global__ void ScanSummariesKernel(const RetrievalJob job) {
   __shared__ uint32_t ranks[kGroupBlocks];
   const Choice choice(job, blockIdx.y);
   FollowStage();
-  if (choice.ReadsNothing() || !choice.BySummary()) return;
+  if (!choice.IsScanned() || !choice.BySummary()) return;
   const int32_t begin = blockIdx.x * kGroupBlocks, i = threadIdx.x % kGroupBlocks;
   if (begin >= choice.distant()) return;
   const bool valid = begin + i < choice.distant();
@@ -236,46 +250,42 @@ __global__ void ScanSummariesKernel(const RetrievalJob job) {
 }
 
 template <int kSteps>
-void LaunchScanCodes(const RetrievalJob& job, const RetrievalShape& shape, Context* context) {
-  constexpr int kManyTiles = 4;
-  const int32_t groups = shape.rank_room / kGroupBlocks;
-  if (shape.few_columns) {
-    // 16 warps are resident on a multiprocessor; three rounds of them even out its end.
-    const int64_t wanted = int64_t{context->processors} * 16 * 3;
-    int32_t sharing = ScanShape<1>::kWarps;
-    while (sharing > 1 && int64_t{groups} * shape.choices * sharing / 2 >= wanted) sharing /= 2;
-    const int64_t ctas = CeilDiv(groups, ScanShape<1>::kWarps / sharing);
-    context->queue->Launch(ScanCodesKernel<kSteps, 1>, dim3(ctas, shape.choices),
-                           dim3(32 * ScanShape<1>::kWarps), 0, ScanArgs{job, sharing},
+void ScanByMatrixUnits(const RetrievalJob& job, const RetrievalShape& shape, Context* context) {
+  if (shape.few_full) {
+    const int64_t groups = shape.rank_room / kGroupBlocks;
+    const int64_t run = RunGroups(shape, *context, 4);
+    context->queue->Launch(ScanRunsKernel<kSteps>, dim3(CeilDiv(groups, run), shape.choices),
+                           dim3(kThreads), 0, ScanArgs{job, static_cast<int32_t>(run)},
                            Overlap::kPrologue);
   }
-  if (shape.many_columns) {
-    using Shape = ScanShape<kManyTiles>;
-    const int64_t turns = CeilDiv(shape.columns, Shape::kWarps * Shape::kTileColumns);
-    context->queue->Launch(ScanCodesKernel<kSteps, kManyTiles>, dim3(groups, shape.choices, turns),
-                           dim3(32 * Shape::kWarps), 0, ScanArgs{job, 1}, Overlap::kPrologue);
-  }
+  if (shape.few_partial) ScanPartially(job, shape, context);
+  if (!shape.many_columns) return;
+  const dim3 grid(shape.rank_room / kGroupBlocks, shape.choices, CeilDiv(shape.columns, 128));
+  context->queue->Launch(ScanTilesKernel<kSteps>, grid, dim3(128), 0, job, Overlap::kPrologue);
 }
 
 }  // namespace
 
 void ScanDistantBlocks(const RetrievalJob& job, const RetrievalShape& shape, Context* context) {
+  LaunchQueue* queue = context->queue;
+  const dim3 grid(shape.rank_room / kGroupBlocks, shape.choices);
+  if (shape.many_columns || shape.by_summary || shape.by_keys) {
+    const dim3 clearing(std::min<uint32_t>(grid.x, 16), shape.choices);
+    queue->Launch(ClearRanksKernel, clearing, dim3(kThreads), 0, job, Overlap::kPrologue);
+  }
   WithActivation(context->precision, [&](auto* type) {
     using T = std::remove_pointer_t<decltype(type)>;
-    LaunchQueue* queue = context->queue;
-    queue->Launch(ColumnFactsKernel<T>, dim3(CeilDiv(shape.columns, kFactsColumns), shape.choices),
-                  dim3(kThreads), job.page.head_dim * sizeof(float), job, Overlap::kPrologue);
-    const dim3 grid(shape.rank_room / kGroupBlocks, shape.choices);
-    if (shape.by_codes && !shape.matrix_units) {
-      queue->Launch(ScanCodesPlainKernel<T>, grid, dim3(kThreads), 0, job, Overlap::kPrologue);
+    if (shape.many_columns && !shape.fast_codes) {
+      queue->Launch(ScanCodesPlainKernel<T>, grid, dim3(kThreads),
+                    job.page.head_dim * sizeof(float), job, Overlap::kPrologue);
     }
     if (shape.by_summary) {
       queue->Launch(ScanSummariesKernel<T>, grid, dim3(kThreads), 0, job, Overlap::kPrologue);
     }
   });
-  if (!shape.by_codes || !shape.matrix_units) return;
-  if (job.page.head_dim == 64) LaunchScanCodes<4>(job, shape, context);
-  if (job.page.head_dim == 128) LaunchScanCodes<8>(job, shape, context);
+  if (!shape.fast_codes) return;
+  if (job.page.head_dim == 64) ScanByMatrixUnits<4>(job, shape, context);
+  if (job.page.head_dim == 128) ScanByMatrixUnits<8>(job, shape, context);
 }
 
 }  // namespace eidetic::cuda
