@@ -3,8 +3,8 @@
 // What: everything below gRPC. One loop thread owns all sessions; calls are posted
 //   to it and run between steps, so nothing here needs a lock on a session:
 //       plan = Plan(snapshot, limits); model.Submit(plan); Apply(plan, model.Await())
-// Thread safety: thread-safe. Callbacks run on the loop's thread: they must not
-//   block and may call the engine again.
+// Thread safety: thread-safe. Callbacks run on a thread of the engine's, in the order of what they
+//   tell of: they must not block and may call the engine again.
 // Ownership: owns model, memory, sessions and the loop; borrows the backend.
 //   Callbacks that are outstanding at destruction get CANCELLED.
 // Preconditions: requests were validated for form (ids within the vocabulary, sampling

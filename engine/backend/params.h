@@ -157,6 +157,10 @@ struct AppendKvParams {
 };
 
 // What one chunk asks of the index. Blocks [first, last) are its distant blocks.
+// From so many distant blocks on a partial scan comes first, where a request wants one: below, its
+// further launches take longer than all channels do.
+inline constexpr int32_t kPartialScanFrom = 2048;
+
 struct RetrievalRequest {
   int32_t chunk = 0;  // index into chunks
   memory::BlockIndex first = 0, last = 0;

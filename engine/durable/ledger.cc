@@ -1,15 +1,48 @@
 #include "engine/durable/ledger.h"
 
+#include <memory>
+#include <utility>
+
 namespace eidetic {
 
+Ledger::Ledger(memory::Journal* journal) : journal_(journal) {
+  if (journal == nullptr) thread_ = std::thread([this] { TellFlushed(); });
+}
+
+Ledger::~Ledger() {
+  if (!thread_.joinable()) return;
+  {
+    absl::MutexLock lock(&mutex_);
+    stopping_ = true;
+  }
+  thread_.join();
+}
+
 void Ledger::Flush() {
-  auto tellings = std::make_shared<std::vector<Telling>>(std::exchange(tellings_, {}));
-  const auto tell_all = [tellings](const absl::Status& durable) {
+  if (tellings_.empty() && batch_.empty()) return;
+  if (journal_ == nullptr) {
+    absl::MutexLock lock(&mutex_);
+    flushed_.push_back(std::exchange(tellings_, {}));
+    return;
+  }
+  auto tellings = std::make_shared<Tellings>(std::exchange(tellings_, {}));
+  journal_->Submit(std::exchange(batch_, {}), [tellings](const absl::Status& durable) {
     for (Telling& tell : *tellings) tell(durable);
-  };
-  if (journal_ == nullptr) return tell_all(absl::OkStatus());
-  if (tellings->empty() && batch_.empty()) return;
-  journal_->Submit(std::exchange(batch_, {}), tell_all);
+  });
+}
+
+void Ledger::TellFlushed() {
+  for (;;) {
+    Tellings tellings;
+    {
+      absl::MutexLock lock(&mutex_);
+      mutex_.Await(absl::Condition(this, &Ledger::Awake));
+      if (flushed_.empty()) return;
+      tellings = std::move(flushed_.front());
+      flushed_.pop_front();
+    }
+    for (Telling& tell : tellings) tell(absl::OkStatus());
+  }
 }
 
 }  // namespace eidetic

@@ -3,20 +3,22 @@
 // What: the loop's thread records changes in a batch and adds what is to be told of them. Flush
 //   hands both on: once the journal has the batch, and all before it, everything is told, on
 //   the journal's thread. So nothing is acknowledged that a crash could take back, and no step
-//   waits for the disk. Without a journal Flush tells at once; the loop flushes while the device
-//   works.
-// Thread safety: the loop's thread calls everything. Ownership: owns what waits; borrows the
-//   journal, which outlives it. Preconditions: what is told may outlive whoever added it.
+//   waits for the disk. Without a journal a thread of its own tells, so that no step waits for
+//   those who listen either.
+// Thread safety: the loop's thread calls everything. Ownership: owns what waits and its thread;
+//   borrows the journal, which outlives it. Destruction tells what was flushed.
+// Preconditions: what is told may outlive whoever added it.
 #ifndef EIDETIC_ENGINE_DURABLE_LEDGER_H_
 #define EIDETIC_ENGINE_DURABLE_LEDGER_H_
 
-#include <functional>
-#include <memory>
-#include <utility>
+#include <deque>
+#include <thread>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
+#include "absl/synchronization/mutex.h"
 #include "memory/durable/journal.h"
 
 namespace eidetic {
@@ -27,7 +29,10 @@ class Ledger {
   using Telling = absl::AnyInvocable<void(const absl::Status& durable)>;
 
   // `journal` null: nothing outlives the process.
-  explicit Ledger(memory::Journal* journal) : journal_(journal) {}
+  explicit Ledger(memory::Journal* journal);
+  ~Ledger();
+  Ledger(const Ledger&) = delete;
+  Ledger& operator=(const Ledger&) = delete;
 
   // Null without a journal.
   memory::JournalBatch* batch() { return journal_ == nullptr ? nullptr : &batch_; }
@@ -38,9 +43,19 @@ class Ledger {
   absl::Status health() const { return journal_ ? journal_->health() : absl::OkStatus(); }
 
  private:
+  using Tellings = std::vector<Telling>;
+  bool Awake() const ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return stopping_ || !flushed_.empty(); }
+  // The thread of a ledger without a journal.
+  void TellFlushed();
+
   memory::Journal* journal_;
   memory::JournalBatch batch_;
-  std::vector<Telling> tellings_;
+  Tellings tellings_;
+
+  absl::Mutex mutex_;
+  std::deque<Tellings> flushed_ ABSL_GUARDED_BY(mutex_);
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  std::thread thread_;
 };
 
 }  // namespace eidetic

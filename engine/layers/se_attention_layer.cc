@@ -7,6 +7,22 @@
 #include "memory/session_memory.h"
 
 namespace eidetic {
+namespace {
+
+// What a choice reads of the index, all KV heads, by formula. A partial scan reads only some
+// channels' codes (half a byte each), and every token's scale of two bytes.
+int64_t IndexBytes(const memory::PageLayout& layout, memory::SummaryKind summary,
+                   const RetrievalRequest& request) {
+  const int64_t blocks = request.last - request.first;
+  const bool partial = summary == memory::SummaryKind::kCodes && request.scan_channels > 0 &&
+                       request.scan_channels < layout.head_dim && blocks > kPartialScanFrom;
+  if (partial) {
+    return blocks * layout.kv_heads * layout.block_size * (request.scan_channels / 2 + 2);
+  }
+  return static_cast<int64_t>(layout.tile_bytes(summary)) * blocks / memory::kTileBlocks;
+}
+
+}  // namespace
 
 SeAttentionLayer::SeAttentionLayer(const ModelDescription& description, int32_t layer,
                                    int32_t index, WeightLoader* loader)
@@ -75,8 +91,7 @@ void SeAttentionLayer::Retrieve(Backend* backend, const StepBatch& batch,
     const memory::SummaryKind summary = trace_.chunks[request.chunk].summary;
     if (memory::SummaryFor(request.rule, summary) == memory::SummaryKind::kNone) continue;
     if (request.span_blocks == request.last - request.first) continue;  // all, unread
-    stats->bytes_read += static_cast<int64_t>(layout.tile_bytes(summary)) *
-                         (request.last - request.first) / memory::kTileBlocks;
+    stats->bytes_read += IndexBytes(layout, summary, request);
   }
   const size_t row = static_cast<size_t>(layout.kv_heads) * trace_.max_span;
   const int64_t layers = description_.attention_layers();

@@ -1,8 +1,8 @@
 // The loop that steps the model.
 //
 // What: between steps it runs what was posted; then it plans, submits, awaits, and
-//   hands each sequence its result. Who waits for results hears of them while the next step
-//   runs, or at once when there is none.
+//   hands each sequence its result. Who waits for results hears of them from the ledger,
+//   while the next step runs.
 // Thread safety: Run on one thread; everything else on that thread too, from a
 //   command. Ownership: owns the sequences; borrows the rest, which outlives it.
 // Preconditions: none.

@@ -25,6 +25,7 @@ BenchModel::BenchModel(const Options& options, Backend* backend)
       backend->arena(), backend->indexer(), model_->Geometry(options.block_tokens),
       memory::MemoryLimits{.max_pages = options.max_pages,
                            .max_host_pages = options.max_host_pages,
+                           .max_promoted_pages = options.max_promoted_pages,
                            .max_state_slots = options.max_state_slots},
       backend->host_arena());
 }
@@ -135,6 +136,7 @@ RetrievalStats BenchModel::Decode(std::span<BenchSession* const> sessions) {
   model_->Submit(std::move(chunks));
   const StepResult result = model_->Await();
   CHECK_EQ(result.status, absl::OkStatus());
+  pool_->BetweenSteps(result.choices);
   for (size_t i = 0; i < sessions.size(); ++i) {
     sessions[i]->memory->Publish(sessions[i]->log.size());
     sessions[i]->next = result.chunks[i].sampled.token;

@@ -34,6 +34,7 @@ class BenchModel {
     std::filesystem::path model;  // a model folder, or a config.json: random weights
     int32_t max_pages = 1 << 16;
     int32_t max_host_pages = 0;
+    int32_t max_promoted_pages = 0;
     int32_t max_state_slots = 8;
     int32_t block_tokens = 32;
     int32_t query_chunk_tokens = 512;

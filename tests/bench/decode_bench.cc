@@ -35,6 +35,8 @@ ABSL_FLAG(std::vector<std::string>, policies, std::vector<std::string>({"se_attn
           "se_attn, full, window");
 ABSL_FLAG(int32_t, key_tokens, 131072, "tokens that the demo model reads");
 ABSL_FLAG(std::string, distant, "device", "where distant blocks' pages are: device or host");
+ABSL_FLAG(int32_t, promoted_pages, 0,
+          "with --distant=host: pages of the device that hold copies of chosen ones");
 ABSL_FLAG(int32_t, steps, 48, "steps timed at each point");
 ABSL_FLAG(int32_t, first_candidates, 96, "two-stage: blocks re-ranked before the first proof");
 ABSL_FLAG(int32_t, candidate_budget, 1024, "two-stage: blocks re-ranked at most");
@@ -112,6 +114,28 @@ double DeviceBytes(const BenchModel& model, const BenchSession& session, int64_t
   return static_cast<double>(pages) * geometry.layout.page_bytes() + index + geometry.state_bytes;
 }
 
+// What choosing from pages of the host did, since the pool began.
+struct HostUse {
+  int64_t chosen = 0, chosen_on_device = 0, bus_bytes = 0;
+};
+
+HostUse UseOf(memory::MemoryPool& pool) {
+  if (pool.promoted() == nullptr) return {};
+  const memory::PromotionStats& stats = pool.promoted()->stats();
+  return {stats.chosen, stats.chosen_on_device, pool.span_bus_bytes()};
+}
+
+// Of the timed steps; the bus also carries the candidates' keys, which are read to choose.
+void PrintHostUse(const HostUse& before, const HostUse& after, double candidate_bytes, int steps) {
+  const double chosen = std::max<int64_t>(1, after.chosen - before.chosen);
+  std::printf(
+      "bench name=decode_host promoted_pages=%d chosen_on_device=%.4f span_bus_mb_a_step=%.3f "
+      "candidate_bus_mb_a_step=%.3f\n",
+      absl::GetFlag(FLAGS_promoted_pages),
+      (after.chosen_on_device - before.chosen_on_device) / chosen,
+      (after.bus_bytes - before.bus_bytes) / 1e6 / steps, candidate_bytes / 1e6 / steps);
+}
+
 void BenchPoint(BenchModel* model, const RealKeys& keys, const std::string& policy, int64_t batch,
                 int64_t history, const Roofs& roofs) {
   const memory::SpanSettings settings = SettingsFor(policy);
@@ -132,9 +156,11 @@ void BenchPoint(BenchModel* model, const RealKeys& keys, const std::string& poli
   const double device_bytes = DeviceBytes(*model, sessions.front(), host_pages / batch);
   std::vector<double> seconds;
   RetrievalStats stats;
+  HostUse before;
   for (int i = -kWarmUpSteps; i < absl::GetFlag(FLAGS_steps); ++i) {
     const double begin = NowSeconds();
     const RetrievalStats step = model->Decode(sessions);
+    if (i == -1) before = UseOf(model->pool());
     if (i < 0) continue;
     seconds.push_back(NowSeconds() - begin);
     stats.candidates_read += step.candidates_read;
@@ -159,6 +185,13 @@ void BenchPoint(BenchModel* model, const RealKeys& keys, const std::string& poli
       stats.candidates_read / choices, stats.proven / choices, settings.span_blocks, hits,
       on_host ? "host" : "device", device_bytes / 1e6,
       host_pages / batch * model->geometry().layout.page_bytes() / 1e6);
+  if (on_host) {
+    const memory::PageLayout& layout = model->geometry().layout;
+    PrintHostUse(
+        before, UseOf(model->pool()),
+        static_cast<double>(stats.candidates_read) * layout.page_bytes() / 2 / layout.kv_heads,
+        absl::GetFlag(FLAGS_steps));
+  }
   std::fflush(stdout);
 }
 
@@ -190,6 +223,7 @@ void Run() {
                     .max_host_pages = absl::GetFlag(FLAGS_distant) == "host"
                                           ? static_cast<int32_t>(most * (longest / 32 + 64) * 8)
                                           : 0,
+                    .max_promoted_pages = absl::GetFlag(FLAGS_promoted_pages),
                     .max_state_slots = static_cast<int32_t>(2 * most + 2)},
                    backend);
   for (const int64_t history : histories) {

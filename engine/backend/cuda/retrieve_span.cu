@@ -55,7 +55,7 @@ RetrievalPlan PlanOf(const RetrieveSpanParams& params, const RetrievalRequest& r
   plan.rank_room = RoomFor(distant);
   plan.columns = static_cast<int32_t>(chunk.row_count * (params.q_heads / kv_heads));
   plan.few = shape.fast_codes && IsByCodes(plan) && plan.columns <= kFewColumns;
-  plan.partial = plan.few && IsScanned(plan) && distant > kPartialFrom &&
+  plan.partial = plan.few && IsScanned(plan) && distant > kPartialScanFrom &&
                  request.scan_channels > 0 && request.scan_channels < params.layout.head_dim;
   const int32_t read =
       IsTwoStage(plan) ? std::max(request.first_candidates, request.candidate_budget) : 0;

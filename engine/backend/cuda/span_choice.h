@@ -22,9 +22,6 @@ inline constexpr int32_t kGroupBlocks = 64;
 inline constexpr int32_t kFastBlock = 32;
 // Up to so many columns (rows times query heads) are few: scanning is bound by memory.
 inline constexpr int32_t kFewColumns = 8;
-// From so many distant blocks on a partial scan comes first, where a request wants one: below, its
-// further launches take longer than all channels do.
-inline constexpr int32_t kPartialFrom = 2048;
 // Blocks that a partial scan leaves: so many, or so large a part if that is more.
 inline constexpr int32_t kLeastKept = 512, kKeptPart = 32;
 // Where only this part of the first candidates' number is left beyond them, all are read.
