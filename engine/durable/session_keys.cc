@@ -49,6 +49,14 @@ std::string KeyOfEnd(LogId log) {
   return key;
 }
 
+std::string SnapshotPrefix(const SessionName& session) {
+  return absl::StrCat("p/", session.tenant, "/", session.session, "/");
+}
+
+std::string KeyOf(const SnapshotName& snapshot) {
+  return SnapshotPrefix(snapshot.session) + snapshot.snapshot;
+}
+
 std::string RequestPrefix(const SessionName& owner) {
   return absl::StrCat("r/", owner.tenant, "/", owner.session, "/");
 }
@@ -82,6 +90,17 @@ absl::StatusOr<SessionName> ParseSessionKey(std::string_view key) {
   if (!SessionName::IsSegment(name.tenant) || !SessionName::IsSegment(name.session)) {
     return BadKey("session");
   }
+  return name;
+}
+
+absl::StatusOr<SnapshotName> ParseSnapshotKey(std::string_view key) {
+  const size_t first = key.find('/', 2);
+  const size_t second = first == key.npos ? key.npos : key.find('/', first + 1);
+  if (!key.starts_with("p/") || second == key.npos) return BadKey("snapshot");
+  const SnapshotName name{{std::string(key.substr(2, first - 2)),
+                           std::string(key.substr(first + 1, second - first - 1))},
+                          std::string(key.substr(second + 1))};
+  if (!SessionName::IsSegment(name.snapshot)) return BadKey("snapshot");
   return name;
 }
 
