@@ -63,7 +63,7 @@ struct SessionInfo {
   bool busy = false;
   int64_t memory_bytes = 0;
   SessionTier tier = SessionTier::kDevice;
-  absl::Time last_use_time;
+  absl::Time last_use_time = {};
 };
 
 struct SnapshotInfo {
