@@ -101,7 +101,7 @@ absl::Status EngineImpl::Restore() {
                     .vocab_size = parts_.model->description().vocab_size,
                     .on_reader_change = [mailbox = mailbox_] { mailbox->Wake(); }});
   if (!loaded.ok()) return loaded.status();
-  session_journal_.Restored(loaded->sessions);
+  session_journal_.Restored(loaded->sessions, loaded->last_log);
   sessions_.Restore(std::move(loaded->sessions), std::move(loaded->creations));
   generations_.Restore(std::move(loaded->requests));
   return absl::OkStatus();

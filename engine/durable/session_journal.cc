@@ -74,13 +74,13 @@ void SessionJournal::Deleted(const Session& session) {
   Release(session.segments);
 }
 
-void SessionJournal::Restored(std::span<const std::shared_ptr<Session>> sessions) {
+void SessionJournal::Restored(std::span<const std::shared_ptr<Session>> sessions, LogId last_log) {
+  next_log_ = std::max(next_log_, last_log + 1);
   readers_.clear();
   for (const auto& session : sessions) {
     Hold(session->segments);
     for (const auto& [id, snapshot] : session->snapshots) Hold(snapshot.segments);
   }
-  if (!readers_.empty()) next_log_ = std::max(next_log_, readers_.rbegin()->first + 1);
 }
 
 void SessionJournal::Added(const Session& session, memory::Position begin) {

@@ -42,8 +42,8 @@ class SessionJournal {
   // The snapshot holds its logs until it is deleted, or its session is.
   void Taken(const SnapshotName& name, const Snapshot& snapshot);
   void Deleted(const SnapshotName& name, const Snapshot& snapshot);
-  // These, and no others, stand in the journal.
-  void Restored(std::span<const std::shared_ptr<Session>> sessions);
+  // These, and no others, stand in the journal, and no log beyond `last_log`.
+  void Restored(std::span<const std::shared_ptr<Session>> sessions, LogId last_log);
   // Tokens [begin, position) were added: one append, or one generated token.
   void Added(const Session& session, memory::Position begin);
 

@@ -123,6 +123,11 @@ absl::StatusOr<std::pair<std::string, std::string>> ParseCreationKey(std::string
   return std::pair(std::string(key.substr(2, slash - 2)), std::string(key.substr(slash + 1)));
 }
 
+absl::StatusOr<LogId> ParseEndKey(std::string_view key) {
+  if (!key.starts_with("n/") || key.size() != 10) return BadKey("log's end");
+  return TakeHighFirst(key.substr(2));
+}
+
 absl::StatusOr<memory::Position> ParseRunKey(std::string_view key) {
   if (!key.starts_with("t/") || key.size() != 18) return BadKey("run");
   const uint64_t begin = TakeHighFirst(key.substr(10));

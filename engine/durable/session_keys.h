@@ -65,6 +65,7 @@ absl::StatusOr<RequestKey> ParseRequestKey(std::string_view key);
 absl::StatusOr<SnapshotName> ParseSnapshotKey(std::string_view key);
 // Tenant and request id.
 absl::StatusOr<std::pair<std::string, std::string>> ParseCreationKey(std::string_view key);
+absl::StatusOr<LogId> ParseEndKey(std::string_view key);
 absl::StatusOr<memory::Position> ParseRunKey(std::string_view key);
 
 }  // namespace eidetic

@@ -39,6 +39,7 @@ class Loader {
         });
     if (status.ok()) status = LoadLooseRequests();
     if (status.ok()) status = LoadCreations();
+    if (status.ok()) status = FindLastLog();
     if (!status.ok()) return status;
     return std::move(loaded_);
   }
@@ -167,6 +168,15 @@ class Loader {
       if (!record.ok()) return record.status();
       loaded_.creations.push_back({parsed->first, parsed->second, *std::move(record)});
       return absl::OkStatus();
+    });
+  }
+
+  // In order: the last is the highest.
+  absl::Status FindLastLog() {
+    return ForEachRecord(*context_.journal, "n/", "n/", [&](auto key, auto) {
+      const absl::StatusOr<LogId> log = ParseEndKey(key);
+      if (log.ok()) loaded_.last_log = *log;
+      return log.status();
     });
   }
 

@@ -26,12 +26,12 @@ namespace eidetic::testing {
 
 // One of these is set.
 struct ScriptStep {
-  std::vector<int32_t> append;   // token ids
-  v1::GenerateRequest generate;  // with a request_id
-  int64_t rewind = 0;            // tokens that are taken back
-  std::string snapshot;          // the id that it gets
-  std::string restore;           // the id of one taken before
-  std::string fork;              // what the session's id gets at its end; the script goes on there
+  std::vector<int32_t> append = {};   // token ids
+  v1::GenerateRequest generate = {};  // with a request_id
+  int64_t rewind = 0;                 // tokens that are taken back
+  std::string snapshot = {};          // the id that it gets
+  std::string restore = {};           // the id of one taken before
+  std::string fork = {};  // what the session's id gets at its end; the script goes on there
 };
 
 struct Script {
