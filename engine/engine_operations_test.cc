@@ -1,46 +1,19 @@
 // Rewind, snapshot, restore, export and import, with and without restarts. The fake model's hash
 // shows every wrong token and chunk border.
-#include <gmock/gmock.h>
+#include <algorithm>
 
-#include <filesystem>
-#include <map>
-#include <random>
-
-#include "engine/engine_fixture.h"
+#include "engine/restart_fixture.h"
 
 namespace eidetic {
 namespace {
 
-class EngineOperationsTest : public EngineTest, public testing::WithParamInterface<bool> {
+class EngineOperationsTest : public RestartTest {
  protected:
-  void SetUp() override {
-    std::string name = testing::UnitTest::GetInstance()->current_test_info()->name();
-    std::replace(name.begin(), name.end(), '/', '_');
-    journal_.folder = std::filesystem::path(testing::TempDir()) / name;
-    std::filesystem::remove_all(journal_.folder);
-  }
-
-  // Half of the tests lose the process wherever they may.
-  void MaybeRestart() {
-    if (GetParam()) Restart();
-  }
-  void Restart() {
-    model_->Release();
-    engine_.reset();
-    Start();
-  }
-
   static GenerateSpec Named(std::string session, std::string id, int32_t max_tokens = 10) {
     GenerateSpec spec = Spec(std::move(session), "tell me", max_tokens);
     spec.request_id = std::move(id);
     spec.fingerprint = "body";
     return spec;
-  }
-
-  static std::vector<TokenId> TokensOf(const Told& told) {
-    std::vector<TokenId> tokens;
-    for (const TokenEvent& event : told.tokens) tokens.push_back(event.token.token);
-    return tokens;
   }
 
   // How the session goes on.
@@ -68,21 +41,6 @@ class EngineOperationsTest : public EngineTest, public testing::WithParamInterfa
     } else if (end > 70) {
       Pour(id, std::string("one").substr(0, end - 70));
     }
-  }
-
-  // Keys of the journal below `prefix`.
-  int64_t Count(const std::string& prefix) {
-    auto journal = memory::Journal::Open(journal_);
-    EXPECT_TRUE(journal.ok()) << journal.status();
-    int64_t count = 0;
-    EXPECT_TRUE((*journal)
-                    ->Scan(prefix, prefix,
-                           [&](auto, auto) {
-                             ++count;
-                             return true;
-                           })
-                    .ok());
-    return count;
   }
 };
 
@@ -267,108 +225,7 @@ TEST_P(EngineOperationsTest, NothingIsLeftWhenTheSessionsAreGone) {
   ASSERT_TRUE(Restore("a", "x").ok());
   ASSERT_TRUE(Delete("a").ok());
   ASSERT_TRUE(Delete("b").ok());
-  engine_.reset();
-  for (const char* prefix : {"c/", "e/", "n/", "p/", "r/", "s/", "t/"}) {
-    EXPECT_EQ(Count(prefix), 0) << prefix;
-  }
-}
-
-// Random steps against a simple model of what each session and snapshot should hold.
-TEST_P(EngineOperationsTest, RandomStepsAgainstASimpleModel) {
-  struct Past {
-    memory::TokenLog log;
-    std::map<std::string, memory::TokenLog> snapshots;
-  };
-  std::map<std::string, Past> pasts;
-  std::mt19937_64 random(GetParam() ? 1 : 2);
-  const auto pick = [&](const auto& map) { return std::next(map.begin(), random() % map.size()); };
-  EngineLimits limits = SmallLimits();
-  Start(limits);
-  for (int step = 0; step < 600; ++step) {
-    const std::string name = "n" + std::to_string(step);
-    if (pasts.size() < 2) {
-      ASSERT_TRUE(Create(name).ok());
-      pasts[name];
-    }
-    auto& [id, past] = *pasts.find(pick(pasts)->first);
-    const auto size = static_cast<uint64_t>(past.log.size());
-    switch (random() % 10) {
-      case 0:
-      case 1:
-      case 2: {
-        const std::string text(1 + random() % 50, static_cast<char>('a' + random() % 26));
-        if (size > 300) break;
-        Pour(id, text);
-        past.log.Append(Ids(text));
-        break;
-      }
-      case 3: {
-        if (size > 300) break;
-        const Told told = Answer(Spec(id, "q", 1 + static_cast<int32_t>(random() % 6)));
-        ASSERT_TRUE(told.finish) << told.error;
-        past.log.Append(Ids("q"));
-        for (TokenId token : TokensOf(told)) past.log.AppendGenerated(token);
-        break;
-      }
-      case 4:
-      case 5: {
-        const auto to = static_cast<memory::Position>(random() % (size + 1));
-        ASSERT_TRUE(Rewind(id, to).ok());
-        past.log = past.log.Prefix(to);
-        break;
-      }
-      case 6:
-        if (past.snapshots.size() >= 6) {
-          const std::string gone = pick(past.snapshots)->first;
-          ASSERT_TRUE(DeleteSnapshot(id, gone).ok());
-          past.snapshots.erase(gone);
-        }
-        ASSERT_TRUE(Snapshot(id, name).ok());
-        past.snapshots[name] = past.log;
-        break;
-      case 7:
-        if (past.snapshots.empty()) break;
-        {
-          const auto& [snapshot, log] = *pick(past.snapshots);
-          ASSERT_TRUE(Restore(id, snapshot).ok());
-          past.log = log;
-        }
-        break;
-      case 8:
-        if (pasts.size() >= 5) {
-          ASSERT_TRUE(Delete(id).ok());
-          pasts.erase(id);
-        } else {
-          const memory::TokenLog log = past.log;
-          ASSERT_TRUE(Fork(id, "fork-" + name).ok());
-          pasts["fork-" + name].log = log;
-        }
-        break;
-      default:
-        if (GetParam() && step % 4 == 0) Restart();
-    }
-    const auto& [seen_id, seen] = *pick(pasts);
-    const auto exported = Export(seen_id);
-    ASSERT_TRUE(exported.ok());
-    ASSERT_EQ(exported->log.size(), seen.log.size()) << step;
-    ASSERT_EQ(exported->log.CommonPrefix(seen.log), seen.log.size()) << step;
-    for (const auto& [snapshot, log] : seen.snapshots) {
-      const auto point = Export(seen_id, snapshot);
-      ASSERT_TRUE(point.ok());
-      ASSERT_EQ(point->log.size(), log.size()) << step;
-      ASSERT_EQ(point->log.CommonPrefix(log), log.size()) << step;
-    }
-  }
-  while (!pasts.empty()) {
-    ASSERT_TRUE(Delete(pasts.begin()->first).ok());
-    pasts.erase(pasts.begin());
-  }
-  EXPECT_TRUE(Eventually([&] { return engine_->Stats().pages_used == 0; }));
-  EXPECT_TRUE(Eventually([&] { return engine_->Stats().slots_used == 0; }));
-  engine_.reset();
-  for (const char* prefix : {"c/", "e/", "n/", "p/", "r/", "s/", "t/"}) {
-    EXPECT_EQ(Count(prefix), 0) << prefix;
-  }
+  ExpectEmptyJournal();
 }
 
 }  // namespace
