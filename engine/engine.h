@@ -24,6 +24,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "engine/backend/backend.h"
+#include "engine/exported_session.h"
 #include "engine/layers/hybrid_model.h"
 #include "engine/scheduler/generation_record.h"
 #include "engine/scheduler/plan.h"
@@ -48,7 +49,11 @@ struct EngineLimits {
   int32_t max_reader_lag_events = 256;     // a stream further behind pauses its sequence
   int32_t max_requests_per_session = 256;  // remembered request ids
   absl::Duration request_retention = absl::Hours(24);
+  int32_t max_snapshots_per_session = 64;
 };
+
+// Where a session's memory is, its furthest part.
+enum class SessionTier : uint8_t { kDevice, kHost, kAsleep };
 
 struct SessionInfo {
   SessionName name;
@@ -57,6 +62,14 @@ struct SessionInfo {
   memory::Position position = 0, computed = 0;
   bool busy = false;
   int64_t memory_bytes = 0;
+  SessionTier tier = SessionTier::kDevice;
+  absl::Time last_use_time = {};
+};
+
+struct SnapshotInfo {
+  SnapshotName name;
+  memory::Position position = 0;
+  absl::Time create_time;
 };
 
 struct GenerateSpec {
@@ -161,6 +174,29 @@ class Engine {
                            std::string fingerprint,
                            std::optional<memory::Position> expected_position,
                            Done<SessionInfo> done) = 0;
+
+  // Cuts the log to `position`, forgets the requests that reach beyond. OUT_OF_RANGE, ABORTED.
+  virtual void RewindSession(SessionName name, memory::Position position,
+                             std::optional<memory::Position> expected_position,
+                             Done<SessionInfo> done) = 0;
+  // Names the session's present point. ALREADY_EXISTS, RESOURCE_EXHAUSTED.
+  virtual void SnapshotSession(SnapshotName snapshot,
+                               std::optional<memory::Position> expected_position,
+                               Done<SnapshotInfo> done) = 0;
+  // As ListSessions.
+  virtual void ListSnapshots(SessionName name, std::string after, int32_t limit,
+                             Done<std::vector<SnapshotInfo>> done) = 0;
+  virtual void DeleteSnapshot(SnapshotName snapshot, std::function<void(absl::Status)> done) = 0;
+  // Takes the session back to its snapshot's point. ABORTED.
+  virtual void RestoreSession(SnapshotName snapshot,
+                              std::optional<memory::Position> expected_position,
+                              Done<SessionInfo> done) = 0;
+  // The session's log, or that of its snapshot when one is named; durable when it is given.
+  virtual void ExportSession(SessionName name, std::optional<std::string> snapshot,
+                             Done<ExportedSession> done) = 0;
+  // As CreateSession, with the past of `exported`.
+  virtual void ImportSession(SessionName name, ExportedSession exported,
+                             Done<SessionInfo> done) = 0;
 
   // Takes the session's writer. `progress` (position, computed) is called after each
   // step that advanced it, until the loop learns that the stream was destroyed.

@@ -2,6 +2,7 @@
 
 #include <filesystem>
 
+#include "engine/durable/session_keys.h"
 #include "engine/engine_fixture.h"
 
 namespace eidetic {
@@ -239,6 +240,30 @@ TEST_F(EngineDurableTest, ADamagedSessionIsLeftOutAndTheOthersServe) {
   Start();
   EXPECT_EQ(Get("a").status().code(), absl::StatusCode::kNotFound);
   EXPECT_EQ(Get("b")->position, 11);
+}
+
+// What it left in the journal is nobody else's.
+TEST_F(EngineDurableTest, ADamagedSessionsLogIsNotWrittenByAnother) {
+  Start();
+  ASSERT_TRUE(Create("damaged").ok());
+  Pour("damaged", "first");
+  Pour("damaged", "second");
+  engine_.reset();
+  {
+    auto journal = memory::Journal::Open(journal_);
+    ASSERT_TRUE(journal.ok());
+    memory::JournalBatch batch;
+    batch.Delete(KeyOfRun(1, 0));
+    ASSERT_TRUE((*journal)->Commit(std::move(batch)).ok());
+  }
+  Start();
+  EXPECT_EQ(Get("damaged").status().code(), absl::StatusCode::kNotFound);
+  ASSERT_TRUE(Create("new").ok());
+  Pour("new", "longer than the first");
+  Restart();
+  const auto info = Get("new");
+  ASSERT_TRUE(info.ok()) << info.status();
+  EXPECT_EQ(info->position, 21);
 }
 
 }  // namespace

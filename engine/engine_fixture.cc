@@ -72,6 +72,41 @@ absl::Status EngineTest::Delete(std::string id, std::optional<memory::Position> 
       [&](auto done) { engine_->DeleteSession(Name(id), expected_position, done); });
 }
 
+absl::StatusOr<SessionInfo> EngineTest::Rewind(std::string id, memory::Position position,
+                                               std::optional<memory::Position> expected_position) {
+  return Wait<absl::StatusOr<SessionInfo>>(
+      [&](auto done) { engine_->RewindSession(Name(id), position, expected_position, done); });
+}
+
+absl::StatusOr<SnapshotInfo> EngineTest::Snapshot(std::string id, std::string snapshot) {
+  return Wait<absl::StatusOr<SnapshotInfo>>([&](auto done) {
+    engine_->SnapshotSession({Name(id), snapshot}, std::nullopt, done);
+  });
+}
+
+absl::Status EngineTest::DeleteSnapshot(std::string id, std::string snapshot) {
+  return Wait<absl::Status>([&](auto done) {
+    engine_->DeleteSnapshot({Name(id), snapshot}, done);
+  });
+}
+
+absl::StatusOr<SessionInfo> EngineTest::Restore(std::string id, std::string snapshot) {
+  return Wait<absl::StatusOr<SessionInfo>>([&](auto done) {
+    engine_->RestoreSession({Name(id), snapshot}, std::nullopt, done);
+  });
+}
+
+absl::StatusOr<ExportedSession> EngineTest::Export(std::string id,
+                                                   std::optional<std::string> snapshot) {
+  return Wait<absl::StatusOr<ExportedSession>>(
+      [&](auto done) { engine_->ExportSession(Name(id), snapshot, done); });
+}
+
+absl::StatusOr<SessionInfo> EngineTest::Import(std::string id, ExportedSession exported) {
+  return Wait<absl::StatusOr<SessionInfo>>(
+      [&](auto done) { engine_->ImportSession(Name(id), exported, done); });
+}
+
 absl::StatusOr<std::shared_ptr<AppendStream>> EngineTest::OpenAppend(std::string id) {
   return Wait<absl::StatusOr<std::shared_ptr<AppendStream>>>([&](auto done) {
     engine_->OpenAppend(

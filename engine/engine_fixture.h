@@ -58,6 +58,15 @@ class EngineTest : public testing::Test {
       std::function<void(memory::SpanSettings*)> edit = [](memory::SpanSettings*) {});
   absl::Status Delete(std::string id,
                       std::optional<memory::Position> expected_position = std::nullopt);
+  absl::StatusOr<SessionInfo> Rewind(
+      std::string id, memory::Position position,
+      std::optional<memory::Position> expected_position = std::nullopt);
+  absl::StatusOr<SnapshotInfo> Snapshot(std::string id, std::string snapshot);
+  absl::Status DeleteSnapshot(std::string id, std::string snapshot);
+  absl::StatusOr<SessionInfo> Restore(std::string id, std::string snapshot);
+  absl::StatusOr<ExportedSession> Export(std::string id,
+                                         std::optional<std::string> snapshot = std::nullopt);
+  absl::StatusOr<SessionInfo> Import(std::string id, ExportedSession exported);
   absl::StatusOr<std::shared_ptr<AppendStream>> OpenAppend(std::string id);
   absl::StatusOr<memory::Position> Append(
       AppendStream& stream, std::string_view text,

@@ -53,6 +53,8 @@ EngineImpl::EngineImpl(EngineParts parts)
                  .max_sessions = context_.limits.max_sessions,
                  .request_retention = context_.limits.request_retention},
                 &session_journal_, context_.now),
+      operations_(&sessions_, &session_journal_, context_.now,
+                  context_.limits.max_snapshots_per_session),
       loop_(&context_, parts_.model.get(), &pool_, mailbox_.get(), [this] { OnTurn(); }),
       generations_(&context_, &sessions_, &loop_, EndTokens(*parts_.model, chat_format_),
                    [mailbox = mailbox_] { mailbox->Wake(); }),
@@ -99,7 +101,7 @@ absl::Status EngineImpl::Restore() {
                     .vocab_size = parts_.model->description().vocab_size,
                     .on_reader_change = [mailbox = mailbox_] { mailbox->Wake(); }});
   if (!loaded.ok()) return loaded.status();
-  session_journal_.Restored(loaded->sessions);
+  session_journal_.Restored(loaded->sessions, loaded->last_log);
   sessions_.Restore(std::move(loaded->sessions), std::move(loaded->creations));
   generations_.Restore(std::move(loaded->requests));
   return absl::OkStatus();
@@ -125,24 +127,6 @@ void EngineImpl::WatchStorage(absl::Time now) {
   sessions_.BeginNewLogs();
   storage_failed_ = false;
   LOG(INFO) << "storage works again";
-}
-
-template <typename T, typename Work>
-void EngineImpl::Post(Done<T> done, Work work) {
-  mailbox_->Post([this, done = std::move(done),
-                  work = std::move(work)](absl::Status alive) mutable {
-    if (!alive.ok()) return done(alive);
-    ledger_.Tell([done = std::move(done), result = work()](const absl::Status& durable) mutable {
-      done(durable.ok() ? std::move(result) : absl::StatusOr<T>(durable));
-    });
-  });
-}
-
-template <typename T, typename Work>
-void EngineImpl::PostRead(Done<T> done, Work work) {
-  mailbox_->Post([done = std::move(done), work = std::move(work)](absl::Status alive) mutable {
-    done(alive.ok() ? work() : absl::StatusOr<T>(alive));
-  });
 }
 
 void EngineImpl::CreateSession(SessionName name, memory::SpanSettings settings,

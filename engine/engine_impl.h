@@ -20,6 +20,7 @@
 #include "engine/scheduler/mailbox.h"
 #include "engine/scheduler/sequence.h"
 #include "engine/scheduler/step_loop.h"
+#include "engine/session_operations.h"
 #include "engine/session_table.h"
 
 namespace eidetic {
@@ -43,6 +44,19 @@ class EngineImpl : public Engine {
                    std::function<void(memory::SpanSettings*)> edit, std::string request_id,
                    std::string fingerprint, std::optional<memory::Position> expected_position,
                    Done<SessionInfo> done) override;
+  void RewindSession(SessionName name, memory::Position position,
+                     std::optional<memory::Position> expected_position,
+                     Done<SessionInfo> done) override;
+  void SnapshotSession(SnapshotName snapshot, std::optional<memory::Position> expected_position,
+                       Done<SnapshotInfo> done) override;
+  void ListSnapshots(SessionName name, std::string after, int32_t limit,
+                     Done<std::vector<SnapshotInfo>> done) override;
+  void DeleteSnapshot(SnapshotName snapshot, std::function<void(absl::Status)> done) override;
+  void RestoreSession(SnapshotName snapshot, std::optional<memory::Position> expected_position,
+                      Done<SessionInfo> done) override;
+  void ExportSession(SessionName name, std::optional<std::string> snapshot,
+                     Done<ExportedSession> done) override;
+  void ImportSession(SessionName name, ExportedSession exported, Done<SessionInfo> done) override;
   void OpenAppend(SessionName name,
                   std::function<void(memory::Position, memory::Position)> progress,
                   Done<std::shared_ptr<AppendStream>> done) override;
@@ -64,10 +78,22 @@ class EngineImpl : public Engine {
   // Runs `work`, which gives a StatusOr<T>, on the loop's thread, and hands on what it gave, once
   // what it changed is durable.
   template <typename T, typename Work>
-  void Post(Done<T> done, Work work);
+  void Post(Done<T> done, Work work) {
+    mailbox_->Post([this, done = std::move(done),
+                    work = std::move(work)](absl::Status alive) mutable {
+      if (!alive.ok()) return done(alive);
+      ledger_.Tell([done = std::move(done), result = work()](const absl::Status& durable) mutable {
+        done(durable.ok() ? std::move(result) : absl::StatusOr<T>(durable));
+      });
+    });
+  }
   // The same for work that changes nothing.
   template <typename T, typename Work>
-  void PostRead(Done<T> done, Work work);
+  void PostRead(Done<T> done, Work work) {
+    mailbox_->Post([done = std::move(done), work = std::move(work)](absl::Status alive) mutable {
+      done(alive.ok() ? work() : absl::StatusOr<T>(alive));
+    });
+  }
 
   // A branch of a session, or an empty one, with `tokens` at its end: what Score and
   // Search work on.
@@ -98,6 +124,7 @@ class EngineImpl : public Engine {
   memory::MemoryPool pool_;
   const std::shared_ptr<Mailbox> mailbox_;  // shared with readers and streams, which may outlive us
   SessionTable sessions_;
+  SessionOperations operations_;
   StepLoop loop_;
   Generations generations_;
   absl::Time last_sweep_;

@@ -115,5 +115,34 @@ TEST_F(EngineStorageFaultTest, AFullDiskRefusesWritesServesReadsAndHealsWithoutA
   EXPECT_TRUE(Get("c").ok());
 }
 
+TEST_F(EngineStorageFaultTest, PointsOfThePastAreRefusedWholeOnAFullDisk) {
+  Start();
+  ASSERT_TRUE(Create("a").ok());
+  ASSERT_TRUE(Create("twin").ok());
+  for (const char* id : {"a", "twin"}) Pour(id, std::string(40, 'x'));
+  ASSERT_TRUE(Snapshot("a", "kept").ok());
+  Pour("a", "and more");
+  disk_.FailAfter(0, memory::DiskFault::kNoSpace);
+  const absl::StatusCode full = absl::StatusCode::kResourceExhausted;
+  EXPECT_EQ(Rewind("a", 3).status().code(), full);
+  EXPECT_EQ(Snapshot("a", "refused").status().code(), full);
+  EXPECT_EQ(Restore("a", "kept").status().code(), full);
+  EXPECT_EQ(DeleteSnapshot("a", "kept").code(), full);
+  EXPECT_EQ(Import("b", {.settings = SmallSettings(), .log = {}}).status().code(), full);
+  disk_.Heal();
+  EXPECT_TRUE(Eventually([&] {
+    clock_seconds_ += 2;
+    return Create("c").ok();
+  }));
+  EXPECT_EQ(Get("a")->position, 48) << "what was refused has not happened";
+  EXPECT_EQ(Get("b").status().code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(Restore("a", "refused").status().code(), absl::StatusCode::kNotFound);
+  ASSERT_TRUE(Restore("a", "kept").ok());
+  EXPECT_EQ(Answer(Spec("a", "go", 6)).text(), Answer(Spec("twin", "go", 6)).text());
+  engine_.reset();
+  Start();
+  EXPECT_EQ(Get("a")->position, Get("twin")->position);
+}
+
 }  // namespace
 }  // namespace eidetic

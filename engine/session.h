@@ -7,8 +7,10 @@
 #ifndef EIDETIC_ENGINE_SESSION_H_
 #define EIDETIC_ENGINE_SESSION_H_
 
+#include <map>
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -23,6 +25,15 @@
 
 namespace eidetic {
 
+// A point of a session's past that stays, whatever becomes of the session.
+struct Snapshot {
+  memory::Position position = 0;
+  absl::Time create_time;
+  std::vector<LogSegment> segments;  // where the journal has its tokens; empty without a journal
+  // A log that begins with its tokens; null: the session's own does.
+  std::shared_ptr<const memory::TokenLog> log;
+};
+
 struct Session {
   SessionName name;  // empty: a throw-away session, known to its work alone
   memory::SpanSettings settings;
@@ -30,8 +41,10 @@ struct Session {
   std::vector<LogSegment> segments;  // where the journal has the log; empty without a journal
   std::unique_ptr<memory::SessionMemory> memory;  // null: asleep, the model remembers nothing
   absl::Time create_time, update_time;
-  bool busy = false;  // a SessionWork holds it
+  absl::Time read_time;  // when a request last read its memory and changed nothing
+  bool busy = false;     // a SessionWork holds it
   RequestBook requests;
+  std::map<std::string, Snapshot> snapshots;
 
   memory::Position position() const { return log.size(); }
   memory::Position computed() const { return memory == nullptr ? 0 : memory->published(); }

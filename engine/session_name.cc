@@ -50,6 +50,17 @@ absl::StatusOr<SessionName> SessionName::Parse(std::string_view text, std::strin
   return NotOfForm(text, field, "tenants/{tenant}/sessions/{session}");
 }
 
+absl::StatusOr<SnapshotName> SnapshotName::Parse(std::string_view text, std::string_view field) {
+  SnapshotName name;
+  std::string_view rest = text;
+  if (TakeSegment("tenants/", &rest, &name.session.tenant) &&
+      TakeSegment("/sessions/", &rest, &name.session.session) &&
+      TakeSegment("/snapshots/", &rest, &name.snapshot) && rest.empty()) {
+    return name;
+  }
+  return NotOfForm(text, field, "tenants/{tenant}/sessions/{session}/snapshots/{snapshot}");
+}
+
 absl::StatusOr<std::string> SessionName::ParseTenant(std::string_view text,
                                                      std::string_view field) {
   std::string tenant;

@@ -27,6 +27,18 @@ struct SessionName {
   auto operator<=>(const SessionName&) const = default;
 };
 
+// The name of a snapshot: tenants/{tenant}/sessions/{session}/snapshots/{snapshot}.
+struct SnapshotName {
+  SessionName session;
+  std::string snapshot;
+
+  // As SessionName::Parse.
+  static absl::StatusOr<SnapshotName> Parse(std::string_view text, std::string_view field);
+
+  std::string ToString() const { return session.ToString() + "/snapshots/" + snapshot; }
+  auto operator<=>(const SnapshotName&) const = default;
+};
+
 }  // namespace eidetic
 
 #endif  // EIDETIC_ENGINE_SESSION_NAME_H_

@@ -38,6 +38,17 @@ TEST(SessionNameTest, ParsesATenant) {
   EXPECT_FALSE(SessionName::ParseTenant("acme", "parent").ok());
 }
 
+TEST(SessionNameTest, ParsesASnapshot) {
+  const SnapshotName name{{"acme", "chat"}, "before"};
+  EXPECT_EQ(SnapshotName::Parse(name.ToString(), "name").value(), name);
+  for (const char* text :
+       {"tenants/acme/sessions/chat", "tenants/acme/sessions/chat/snapshots/",
+        "tenants/acme/sessions/chat/snapshots/a/b", "tenants/acme/sessions/chat/snapshots/A"}) {
+    EXPECT_EQ(SnapshotName::Parse(text, "name").status().code(), absl::StatusCode::kInvalidArgument)
+        << text;
+  }
+}
+
 TEST(SessionNameTest, AHugeNameIsNotEchoedWhole) {
   const auto name = SessionName::Parse(std::string(1 << 20, 'x'), "name");
   EXPECT_LT(name.status().message().size(), 500u);

@@ -26,6 +26,7 @@ absl::StatusOr<std::shared_ptr<Session>> SessionTable::FindAwake(const SessionNa
   absl::StatusOr<std::shared_ptr<Session>> session = Find(name);
   if (!session.ok()) return session;
   if (absl::Status status = Wake(session->get()); !status.ok()) return status;
+  (*session)->read_time = now_();
   return session;
 }
 
@@ -208,7 +209,11 @@ SessionInfo SessionTable::InfoOf(const Session& session) const {
           .position = session.position(),
           .computed = session.computed(),
           .busy = session.busy,
-          .memory_bytes = session.memory == nullptr ? 0 : BytesOf(*session.memory)};
+          .memory_bytes = session.memory == nullptr ? 0 : BytesOf(*session.memory),
+          .tier = session.memory == nullptr          ? SessionTier::kAsleep
+                  : session.memory->has_host_pages() ? SessionTier::kHost
+                                                     : SessionTier::kDevice,
+          .last_use_time = std::max(session.update_time, session.read_time)};
 }
 
 int64_t SessionTable::BytesOf(const memory::SessionMemory& memory) const {

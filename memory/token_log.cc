@@ -42,9 +42,40 @@ Chunk TokenLog::ChunkAt(Position position, int32_t query_chunk_tokens) const {
   }
   CHECK(position == runs_[run].begin || position % query_chunk_tokens == 0)
       << "no chunk begins at " << position;
-  const Position run_end = run + 1 < runs_.size() ? runs_[run + 1].begin : size();
+  const Position run_end = RunEnd(position);
   const Position border = (position / query_chunk_tokens + 1) * query_chunk_tokens;
   return {.begin = position, .end = std::min(run_end, border), .kind = TokenKind::kAppended};
+}
+
+Position TokenLog::RunEnd(Position position) const {
+  const size_t next = RunAt(position) + 1;
+  return next < runs_.size() ? runs_[next].begin : size();
+}
+
+TokenLog TokenLog::Prefix(Position end) const {
+  const std::span<const TokenId> kept = Slice(0, end);
+  TokenLog prefix;
+  prefix.tokens_.assign(kept.begin(), kept.end());
+  for (const Run& run : runs_) {
+    if (run.begin < end) prefix.runs_.push_back(run);
+  }
+  return prefix;
+}
+
+Position TokenLog::CommonPrefix(const TokenLog& other) const {
+  const auto differs =
+      std::mismatch(tokens_.begin(), tokens_.end(), other.tokens_.begin(), other.tokens_.end());
+  auto common = static_cast<Position>(differs.first - tokens_.begin());
+  for (size_t i = 0; i < std::max(runs_.size(), other.runs_.size()); ++i) {
+    const bool both = i < runs_.size() && i < other.runs_.size();
+    if (both && runs_[i].begin == other.runs_[i].begin && runs_[i].kind == other.runs_[i].kind) {
+      continue;
+    }
+    if (i < runs_.size()) common = std::min(common, runs_[i].begin);
+    if (i < other.runs_.size()) common = std::min(common, other.runs_[i].begin);
+    break;
+  }
+  return common;
 }
 
 }  // namespace eidetic::memory

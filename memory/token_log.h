@@ -39,6 +39,13 @@ class TokenLog {
   // Precondition: `position` is a chunk's begin or size().
   Chunk ChunkAt(Position position, int32_t query_chunk_tokens) const;
 
+  // Its first `end` tokens. An append that is cut there keeps its beginning.
+  TokenLog Prefix(Position end) const;
+  // How many tokens both begin with, of the same kinds and in the same appends.
+  Position CommonPrefix(const TokenLog& other) const;
+  // Where the append, or the generated tokens, that hold `position` end.
+  Position RunEnd(Position position) const;
+
  private:
   // A run of tokens of one kind; an append is a run of its own, consecutive
   // generated tokens share one.

@@ -115,5 +115,44 @@ TEST(TokenLogDeathTest, NoChunkBeginsInsideAnother) {
   EXPECT_DEATH(log.Slice(2, 7), "\\[2, 7\\)");
 }
 
+TEST(TokenLogTest, APrefixKeepsTheBeginningOfAnAppendThatIsCut) {
+  TokenLog log;
+  log.Append(std::vector<TokenId>{1, 2, 3, 4, 5, 6});
+  log.Append(std::vector<TokenId>{7, 8, 9});
+  log.AppendGenerated(10);
+  log.AppendGenerated(11);
+  EXPECT_EQ(log.RunEnd(5), 6);
+  EXPECT_EQ(log.RunEnd(9), 11);
+  const TokenLog cut = log.Prefix(8);
+  EXPECT_EQ(cut.size(), 8);
+  EXPECT_EQ(cut.RunEnd(6), 8);
+  EXPECT_EQ(cut.ChunkAt(6, 4).end, 8);
+  EXPECT_EQ(log.Prefix(6).RunEnd(0), 6);
+  EXPECT_EQ(log.Prefix(10).KindAt(9), TokenKind::kGenerated);
+  EXPECT_EQ(log.Prefix(0).size(), 0);
+  TokenLog longer = cut;
+  longer.Append(std::vector<TokenId>{9});
+  EXPECT_EQ(longer.ChunkAt(8, 4).end, 9) << "a new append begins where the old one was cut";
+}
+
+TEST(TokenLogTest, ACommonPrefixEndsWhereTokensKindsOrAppendsDiffer) {
+  TokenLog log;
+  log.Append(std::vector<TokenId>{1, 2, 3, 4});
+  log.AppendGenerated(5);
+  EXPECT_EQ(log.CommonPrefix(log), 5);
+  EXPECT_EQ(log.CommonPrefix(log.Prefix(3)), 3);
+  EXPECT_EQ(log.Prefix(3).CommonPrefix(log), 3);
+  EXPECT_EQ(log.CommonPrefix({}), 0);
+  TokenLog other_token = log.Prefix(3);
+  other_token.Append(std::vector<TokenId>{4, 5});
+  EXPECT_EQ(log.CommonPrefix(other_token), 3) << "the same tokens in two appends";
+  TokenLog other_kind = log.Prefix(4);
+  other_kind.Append(std::vector<TokenId>{5});
+  EXPECT_EQ(log.CommonPrefix(other_kind), 4);
+  TokenLog other = log.Prefix(2);
+  other.AppendGenerated(9);
+  EXPECT_EQ(other.CommonPrefix(log), 2);
+}
+
 }  // namespace
 }  // namespace eidetic::memory

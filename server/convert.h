@@ -65,6 +65,19 @@ absl::StatusOr<std::optional<memory::Position>> ExpectedPosition(const Request& 
   return std::optional<memory::Position>(request.expected_position());
 }
 
+// The id of the request's snapshot, none when it names none. It must be one of `session`.
+template <typename Request>
+absl::StatusOr<std::optional<std::string>> SnapshotOf(const Request& request,
+                                                      const SessionName& session) {
+  if (request.snapshot().empty()) return std::optional<std::string>();
+  auto name = SnapshotName::Parse(request.snapshot(), "snapshot");
+  if (!name.ok()) return name.status();
+  if (name->session != session) {
+    return InvalidField("snapshot", "is another session's; name one of " + session.ToString());
+  }
+  return std::optional<std::string>(std::move(name->snapshot));
+}
+
 // Above the most it is the most (AIP-158); 0 is the default.
 absl::StatusOr<int32_t> PageSize(int32_t page_size);
 

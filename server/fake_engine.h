@@ -40,6 +40,7 @@ class FakeEngine : public Engine {
   bool has_chat = true;
   std::vector<SampledToken> score_result;
   SearchResult search_result;
+  ExportedSession export_result;
   bool hold_score = false;  // Score answers CANCELLED once it is cancelled
   EngineLimits engine_limits;
 
@@ -64,6 +65,19 @@ class FakeEngine : public Engine {
                    std::function<void(memory::SpanSettings*)> edit, std::string request_id,
                    std::string fingerprint, std::optional<memory::Position> expected_position,
                    Done<SessionInfo> done) override;
+  void RewindSession(SessionName name, memory::Position position,
+                     std::optional<memory::Position> expected_position,
+                     Done<SessionInfo> done) override;
+  void SnapshotSession(SnapshotName snapshot, std::optional<memory::Position> expected_position,
+                       Done<SnapshotInfo> done) override;
+  void ListSnapshots(SessionName name, std::string after, int32_t limit,
+                     Done<std::vector<SnapshotInfo>> done) override;
+  void DeleteSnapshot(SnapshotName snapshot, std::function<void(absl::Status)> done) override;
+  void RestoreSession(SnapshotName snapshot, std::optional<memory::Position> expected_position,
+                      Done<SessionInfo> done) override;
+  void ExportSession(SessionName name, std::optional<std::string> snapshot,
+                     Done<ExportedSession> done) override;
+  void ImportSession(SessionName name, ExportedSession exported, Done<SessionInfo> done) override;
   void OpenAppend(SessionName name,
                   std::function<void(memory::Position, memory::Position)> progress,
                   Done<std::shared_ptr<AppendStream>> done) override;
@@ -95,6 +109,7 @@ class FakeEngine : public Engine {
   std::deque<std::function<void()>> tasks_ ABSL_GUARDED_BY(mutex_);
   bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
   std::map<std::string, SessionInfo> sessions_ ABSL_GUARDED_BY(mutex_);
+  std::map<SnapshotName, SnapshotInfo> snapshots_ ABSL_GUARDED_BY(mutex_);
   std::shared_ptr<GenerationRecord> record_ ABSL_GUARDED_BY(mutex_);
   GenerateSpec spec_ ABSL_GUARDED_BY(mutex_);
   std::function<void()> held_generate_ ABSL_GUARDED_BY(mutex_);

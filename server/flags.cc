@@ -70,11 +70,15 @@ ABSL_FLAG(int32_t, max_reader_lag_events, eidetic::EngineLimits().max_reader_lag
           "a stream that is further behind pauses its sequence");
 ABSL_FLAG(int32_t, max_requests_per_session, eidetic::EngineLimits().max_requests_per_session,
           "request ids that a session remembers");
+ABSL_FLAG(int32_t, max_snapshots_per_session, eidetic::EngineLimits().max_snapshots_per_session,
+          "named points that a session may keep");
 ABSL_FLAG(absl::Duration, request_retention, eidetic::EngineLimits().request_retention,
           "how long a request id is remembered");
 
 ABSL_FLAG(int32_t, max_request_bytes, eidetic::ServerOptions().max_request_bytes,
           "size of one request message; larger ones are refused unread");
+ABSL_FLAG(int64_t, max_import_bytes, eidetic::ServerOptions().max_import_bytes,
+          "size of one import, which waits in memory until it is whole; four run at once at most");
 ABSL_FLAG(int32_t, max_streams_per_connection, eidetic::ServerOptions().max_streams_per_connection,
           "RPCs that one connection may run at once");
 ABSL_FLAG(int32_t, max_message_tokens, eidetic::ServerOptions().max_message_tokens,
@@ -139,6 +143,7 @@ absl::Status TakeLimits(EngineLimits* to) {
       Take(FLAGS_max_score_tokens, 1, kMany, &to->max_score_tokens),
       Take(FLAGS_max_reader_lag_events, 1, 1 << 20, &to->max_reader_lag_events),
       Take(FLAGS_max_requests_per_session, 1, 1 << 20, &to->max_requests_per_session),
+      Take(FLAGS_max_snapshots_per_session, 0, 1 << 20, &to->max_snapshots_per_session),
       Take(FLAGS_request_retention, absl::ZeroDuration(), &to->request_retention),
   });
   if (!status.ok()) return status;
@@ -171,6 +176,7 @@ absl::Status TakeServer(ServerOptions* to) {
   to->enable_reflection = absl::GetFlag(FLAGS_enable_reflection);
   return First({
       Take(FLAGS_max_request_bytes, 1024, kMany, &to->max_request_bytes),
+      Take(FLAGS_max_import_bytes, 1024, int64_t{1} << 40, &to->max_import_bytes),
       Take(FLAGS_max_streams_per_connection, 1, kMany, &to->max_streams_per_connection),
       Take(FLAGS_max_message_tokens, 1, kMaxMessageTokens, &to->max_message_tokens),
       Take(FLAGS_stream_threads, 1, 256, &to->stream_threads),

@@ -24,6 +24,10 @@ const char* Reason(absl::StatusCode code) {
       return "SESSION_HAS_WRITER";
     case absl::StatusCode::kFailedPrecondition:
       return "PRECONDITION_FAILED";
+    case absl::StatusCode::kOutOfRange:
+      return "OUT_OF_RANGE";
+    case absl::StatusCode::kDataLoss:
+      return "DATA_DAMAGED";
     case absl::StatusCode::kResourceExhausted:
       return "CAPACITY_EXHAUSTED";
     case absl::StatusCode::kDeadlineExceeded:

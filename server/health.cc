@@ -7,6 +7,7 @@
 #include "absl/time/clock.h"
 #include "eidetic/v1/generation_service.grpc.pb.h"
 #include "eidetic/v1/model_service.grpc.pb.h"
+#include "eidetic/v1/operation_service.grpc.pb.h"
 #include "eidetic/v1/session_service.grpc.pb.h"
 
 namespace eidetic {
@@ -25,6 +26,7 @@ void HealthWatcher::Look() {
   health_->SetServingStatus(v1::SessionService::service_full_name(), serving);
   health_->SetServingStatus(v1::GenerationService::service_full_name(), serving);
   health_->SetServingStatus(v1::ModelService::service_full_name(), serving);
+  health_->SetServingStatus(v1::OperationService::service_full_name(), serving);
 }
 
 void HealthWatcher::Run() {

@@ -1,6 +1,7 @@
 // eidetic-server: loads a model and serves it until SIGTERM or SIGINT.
 #include <glog/logging.h>
 #include <signal.h>
+#include <unistd.h>
 
 #include <cstdio>
 #include <cstdlib>
@@ -8,6 +9,7 @@
 #include <fstream>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "absl/flags/parse.h"
@@ -37,6 +39,17 @@ sigset_t BlockEndSignals() {
   sigaddset(&signals, SIGINT);
   CHECK_EQ(pthread_sigmask(SIG_BLOCK, &signals, nullptr), 0);
   return signals;
+}
+
+// Once the first signal came: another one ends the process at once, with the code that shells
+// give for it. Nothing acknowledged is lost: it was durable before it was acknowledged.
+void LeaveAtNextSignal(sigset_t signals) {
+  std::thread([signals] {
+    int signal = 0;
+    CHECK_EQ(sigwait(&signals, &signal), 0);
+    LOG(WARNING) << "leaving at once after signal " << signal;
+    _exit(128 + signal);
+  }).detach();
 }
 
 void DescribeUsage() {
@@ -111,6 +124,7 @@ absl::Status Serve(const CommandLine& line, const std::string& argv0, const sigs
     int signal = 0;
     CHECK_EQ(sigwait(&signals, &signal), 0);
     LOG(INFO) << "ending after signal " << signal;
+    LeaveAtNextSignal(signals);
     (*server)->Shutdown(line.server.shutdown_grace);
   }
   metrics->Watch(nullptr);

@@ -51,6 +51,7 @@ absl::StatusOr<std::unique_ptr<EideticServer>> EideticServer::Start(ServedModel 
   builder.RegisterService(&server->sessions_);
   builder.RegisterService(&server->generation_);
   builder.RegisterService(&server->models_);
+  builder.RegisterService(&server->operation_service_);
   std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> interceptors;
   interceptors.push_back(std::make_unique<RpcCounterFactory>(metrics));
   builder.experimental().SetInterceptorCreators(std::move(interceptors));

@@ -1,4 +1,4 @@
-// The gRPC server: the three services, health and reflection on one address.
+// The gRPC server: the four services, health and reflection on one address.
 //
 // Thread safety: Shutdown may be called from any thread; the rest is const. Ownership: owns
 //   services and threads; borrows engine and metrics, which outlive it.
@@ -18,6 +18,7 @@
 #include "server/health.h"
 #include "server/metrics.h"
 #include "server/model_service.h"
+#include "server/operation_service.h"
 #include "server/served_model.h"
 #include "server/session_service.h"
 #include "server/stream_threads.h"
@@ -34,6 +35,7 @@ struct ServerOptions {
   absl::Duration heartbeat_timeout = absl::Seconds(10);  // see HealthWatcher
   absl::Duration shutdown_grace = absl::Seconds(30);
   bool enable_reflection = true;
+  int64_t max_import_bytes = int64_t{256} << 20;
 };
 
 class EideticServer {
@@ -53,11 +55,15 @@ class EideticServer {
  private:
   EideticServer(ServedModel served, const ServerOptions& options)
       : served_(std::move(served)),
+        operations_(served_.engine),
+        sessions_(&served_, &operations_, options.max_import_bytes),
         stream_threads_(std::make_shared<StreamThreads>(options.stream_threads)),
         generation_(&served_, {stream_threads_, options.max_message_tokens}) {}
 
   const ServedModel served_;
-  SessionServiceImpl sessions_{&served_};
+  Operations operations_;
+  SessionServiceImpl sessions_;
+  OperationServiceImpl operation_service_{&operations_};
   const std::shared_ptr<StreamThreads> stream_threads_;
   GenerationServiceImpl generation_;
   ModelServiceImpl models_{&served_};

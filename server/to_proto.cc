@@ -43,6 +43,18 @@ v1::FinishReason ToProto(FinishReason reason) {
   return v1::FINISH_REASON_UNSPECIFIED;
 }
 
+v1::SessionTier ToProto(SessionTier tier) {
+  switch (tier) {
+    case SessionTier::kDevice:
+      return v1::SESSION_TIER_DEVICE;
+    case SessionTier::kHost:
+      return v1::SESSION_TIER_HOST;
+    case SessionTier::kAsleep:
+      return v1::SESSION_TIER_DISK;
+  }
+  return v1::SESSION_TIER_UNSPECIFIED;
+}
+
 }  // namespace
 
 v1::Model ToProto(const ServedModel& served) {
@@ -65,6 +77,14 @@ v1::Model ToProto(const ServedModel& served) {
   return to;
 }
 
+v1::Snapshot ToProto(const SnapshotInfo& info) {
+  v1::Snapshot to;
+  to.set_name(info.name.ToString());
+  to.set_position(info.position);
+  *to.mutable_create_time() = Timestamp(info.create_time);
+  return to;
+}
+
 v1::Session ToProto(const SessionInfo& info, const ServedModel& served) {
   v1::Session to;
   to.set_name(info.name.ToString());
@@ -76,6 +96,8 @@ v1::Session ToProto(const SessionInfo& info, const ServedModel& served) {
   to.set_computed_position(info.computed);
   to.set_busy(info.busy);
   to.set_memory_bytes(info.memory_bytes);
+  to.set_tier(ToProto(info.tier));
+  *to.mutable_last_use_time() = Timestamp(info.last_use_time);
   return to;
 }
 

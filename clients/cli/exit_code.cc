@@ -12,6 +12,7 @@ ExitCode ExitCodeFor(const absl::Status& status) {
     case absl::StatusCode::kFailedPrecondition:
     case absl::StatusCode::kAlreadyExists:
     case absl::StatusCode::kOutOfRange:
+    case absl::StatusCode::kDataLoss:
       return ExitCode::kRefused;
     case absl::StatusCode::kResourceExhausted:
       return ExitCode::kExhausted;

@@ -2,10 +2,12 @@
 #include <memory>
 #include <string>
 
+#include "absl/time/time.h"
 #include "clients/cli/attention_options.h"
 #include "clients/cli/command.h"
 #include "clients/cli/json.h"
 #include "clients/cli/progress_bar.h"
+#include "clients/cli/session_points.h"
 #include "clients/cli/text_table.h"
 
 namespace eidetic::cli {
@@ -17,15 +19,34 @@ struct SessionsOptions {
   v1::AttentionSettings attention;
 };
 
+const char* TierName(v1::SessionTier tier) {
+  switch (tier) {
+    case v1::SESSION_TIER_DEVICE:
+      return "device";
+    case v1::SESSION_TIER_HOST:
+      return "host";
+    case v1::SESSION_TIER_DISK:
+      return "disk";
+    default:
+      return "?";
+  }
+}
+
 TextTable SessionTable() {
-  return TextTable({"name", "model", "policy", "tokens", "computed", "busy", "memory"});
+  return TextTable(
+      {"name", "model", "policy", "tier", "tokens", "computed", "busy", "bytes", "last use"});
 }
 
 void AddSessionRow(const v1::Session& session, TextTable* table) {
+  const absl::Time last_use = absl::FromUnixSeconds(session.last_use_time().seconds());
   table->AddRow({session.name(), session.model(), PolicyName(session.attention().policy()),
-                 WithThousands(session.position()), WithThousands(session.computed_position()),
-                 session.busy() ? "yes" : "no", WithThousands(session.memory_bytes())});
+                 TierName(session.tier()), WithThousands(session.position()),
+                 WithThousands(session.computed_position()), session.busy() ? "yes" : "no",
+                 WithThousands(session.memory_bytes()),
+                 absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", last_use, absl::UTCTimeZone())});
 }
+
+}  // namespace
 
 void PrintSession(const v1::Session& session, Context& context) {
   if (context.json) {
@@ -36,6 +57,8 @@ void PrintSession(const v1::Session& session, Context& context) {
   AddSessionRow(session, &table);
   table.Print(context.streams.out);
 }
+
+namespace {
 
 absl::Status List(const SessionsOptions&, Context& context) {
   const auto sessions = context.client.ListSessions();
@@ -87,7 +110,7 @@ CLI::App* AddOne(CLI::App* sessions, const char* name, const char* help,
 
 void AddSessions(CLI::App* app, Command* chosen) {
   auto options = std::make_shared<SessionsOptions>();
-  CLI::App* sessions = app->add_subcommand("sessions", "List, tell, delete or fork sessions");
+  CLI::App* sessions = app->add_subcommand("sessions", "List, tell, change and carry sessions");
   sessions->require_subcommand(1);
   Choose(sessions->add_subcommand("ls", "List the tenant's sessions"), chosen, options, List);
   Choose(AddOne(sessions, "get", "Tell of one session", options), chosen, options, Get);
@@ -96,6 +119,7 @@ void AddSessions(CLI::App* app, Command* chosen) {
   fork->add_option("--id", options->new_id, "The new one's id; default: drawn by the server");
   AddPolicyOption(fork, &options->attention);
   Choose(fork, chosen, options, Fork);
+  AddSessionPoints(sessions, chosen);
 }
 
 }  // namespace eidetic::cli

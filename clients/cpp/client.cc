@@ -7,6 +7,9 @@
 namespace eidetic::client {
 namespace {
 
+// Below what a server takes in one message by default.
+constexpr size_t kImportPartBytes = size_t{1} << 20;
+
 constexpr int kPageSize = 1000;  // the most that the server gives
 
 // Gathers all pages of a list call into one list. `call` takes a request and gives its
@@ -74,6 +77,26 @@ absl::Status Client::DeleteSession(const std::string& id_or_name) const {
   v1::Session named;
   named.set_name(connection_->SessionName(id_or_name));
   return Session(connection_, std::move(named), /*temporary=*/false).Delete();
+}
+
+absl::StatusOr<Session> Client::ImportSession(std::istream& in, const std::string& id) const {
+  Connection::Call call(connection_.get(), connection_->options().stream_deadline);
+  v1::Session session;
+  const auto stream = connection_->sessions().ImportSession(call.context(), &session);
+  v1::ImportSessionRequest request;
+  request.set_parent(connection_->TenantName());
+  request.set_session_id(id);
+  std::string part(kImportPartBytes, '\0');
+  do {
+    in.read(part.data(), static_cast<std::streamsize>(part.size()));
+    request.set_data(part.data(), static_cast<size_t>(in.gcount()));
+    if (!stream->Write(request)) break;  // Finish tells why
+    request.Clear();
+  } while (in);
+  stream->WritesDone();
+  const absl::Status status = ToAbslStatus(stream->Finish());
+  if (!status.ok()) return status;
+  return Session(connection_, std::move(session), /*temporary=*/false);
 }
 
 TokenStream Client::Generate(v1::GenerateRequest request) const {

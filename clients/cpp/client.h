@@ -17,6 +17,7 @@
 #define EIDETIC_CLIENTS_CPP_CLIENT_H_
 
 #include <cstdint>
+#include <istream>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -55,6 +56,10 @@ class Client {
   absl::StatusOr<std::vector<v1::Session>> ListSessions() const;
   // NOT_FOUND; ABORTED while a request writes to it.
   absl::Status DeleteSession(const std::string& id_or_name) const;
+
+  // A new session from an export; `id` empty: drawn by the server. FAILED_PRECONDITION: of another
+  // model; DATA_LOSS: damaged; RESOURCE_EXHAUSTED: too large for the server.
+  absl::StatusOr<Session> ImportSession(std::istream& in, const std::string& id = "") const;
 
   // Begins an answer without a session; `parent` of the request is set here. Without
   // a session there is no past to resume from. Errors come from Next().

@@ -6,7 +6,8 @@ Connection::Connection(const std::shared_ptr<grpc::Channel>& channel, ClientOpti
     : options_(std::move(options)),
       sessions_(v1::SessionService::NewStub(channel)),
       generation_(v1::GenerationService::NewStub(channel)),
-      models_(v1::ModelService::NewStub(channel)) {}
+      models_(v1::ModelService::NewStub(channel)),
+      operations_(v1::OperationService::NewStub(channel)) {}
 
 Connection::Call::Call(Connection* connection, absl::Duration deadline, bool cancellable)
     : connection_(connection) {

@@ -22,6 +22,7 @@
 #include "clients/cpp/status_details.h"
 #include "eidetic/v1/generation_service.grpc.pb.h"
 #include "eidetic/v1/model_service.grpc.pb.h"
+#include "eidetic/v1/operation_service.grpc.pb.h"
 #include "eidetic/v1/session_service.grpc.pb.h"
 
 namespace eidetic::client {
@@ -83,12 +84,14 @@ class Connection {
   v1::SessionService::Stub& sessions() { return *sessions_; }
   v1::GenerationService::Stub& generation() { return *generation_; }
   v1::ModelService::Stub& models() { return *models_; }
+  v1::OperationService::Stub& operations() { return *operations_; }
 
  private:
   const ClientOptions options_;
   const std::unique_ptr<v1::SessionService::Stub> sessions_;
   const std::unique_ptr<v1::GenerationService::Stub> generation_;
   const std::unique_ptr<v1::ModelService::Stub> models_;
+  const std::unique_ptr<v1::OperationService::Stub> operations_;
   absl::Mutex mutex_;
   bool cancelled_ ABSL_GUARDED_BY(mutex_) = false;
   std::unordered_set<grpc::ClientContext*> contexts_ ABSL_GUARDED_BY(mutex_);

@@ -8,9 +8,13 @@
 #define EIDETIC_CLIENTS_CPP_SESSION_H_
 
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <optional>
+#include <ostream>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -52,6 +56,23 @@ class Session {
   TokenStream Generate(v1::GenerateRequest request) const;
   // The new session's handle. NOT_FOUND, ALREADY_EXISTS, RESOURCE_EXHAUSTED.
   absl::StatusOr<Session> Fork(const ForkOptions& options = {}) const;
+  // Takes back everything from `position` on. OUT_OF_RANGE, ABORTED while a request writes to it;
+  // FAILED_PRECONDITION when the session is not where `expected_position` says.
+  absl::Status Rewind(int64_t position, std::optional<int64_t> expected_position = std::nullopt);
+  // Names its present point; `id` empty: drawn by the server. ALREADY_EXISTS, RESOURCE_EXHAUSTED.
+  absl::StatusOr<v1::Snapshot> TakeSnapshot(const std::string& id = "") const;
+  // All of them; at most kMaxListed.
+  absl::StatusOr<std::vector<v1::Snapshot>> ListSnapshots() const;
+  // `id`: the last segment of the snapshot's name. NOT_FOUND.
+  absl::Status DeleteSnapshot(const std::string& id) const;
+  // Goes back to the snapshot's point. NOT_FOUND, ABORTED.
+  absl::Status Restore(const std::string& id,
+                       std::optional<int64_t> expected_position = std::nullopt);
+  // Writes the session, or its snapshot `id` unless that is empty, to `out` in the form that
+  // Client::ImportSession takes. UNKNOWN when `out` fails.
+  absl::Status Export(std::ostream& out, const std::string& id = "") const;
+  // Has everything pending computed, and waits for it; `on_progress` may be null.
+  absl::Status Warm(const std::function<void(const v1::WarmMetadata&)>& on_progress = nullptr);
   // Passages and blocks that `query` would retrieve; `limit` 0: the server's default.
   absl::StatusOr<v1::SearchMemoryResponse> Search(std::string_view query, int limit = 0) const;
   // Log-probabilities of `content` as the session's continuation; changes nothing.
@@ -64,6 +85,7 @@ class Session {
 
  private:
   void DeleteIfTemporary();
+  std::string SnapshotName(const std::string& id) const { return name() + "/snapshots/" + id; }
 
   std::shared_ptr<Connection> connection_;
   v1::Session session_;

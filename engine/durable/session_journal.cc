@@ -3,13 +3,52 @@
 #include <glog/logging.h>
 
 #include <algorithm>
+#include <utility>
 
 namespace eidetic {
 
+void SessionJournal::Hold(std::span<const LogSegment> segments) {
+  for (const LogSegment& segment : segments) ++readers_[segment.log];
+}
+
+void SessionJournal::Release(std::span<const LogSegment> segments) {
+  memory::JournalBatch* const batch = ledger_->batch();
+  for (const LogSegment& segment : segments) {
+    if (--readers_[segment.log] > 0) continue;
+    readers_.erase(segment.log);
+    batch->Delete(KeyOfEnd(segment.log));
+    batch->DeletePrefix(RunPrefix(segment.log));
+  }
+}
+
 void SessionJournal::Created(Session* session) {
   if (ledger_->batch() == nullptr || session->name.session.empty()) return;
-  for (const LogSegment& segment : session->segments) ++readers_[segment.log];
+  Hold(session->segments);
   Branched(session);
+}
+
+void SessionJournal::Rewound(Session* session, std::vector<LogSegment> kept) {
+  if (ledger_->batch() == nullptr || session->name.session.empty()) return;
+  const std::vector<LogSegment> before = std::exchange(session->segments, std::move(kept));
+  Hold(session->segments);
+  Branched(session);
+  Release(before);
+}
+
+void SessionJournal::Taken(const SnapshotName& name, const Snapshot& snapshot) {
+  memory::JournalBatch* const batch = ledger_->batch();
+  if (batch == nullptr) return;
+  Hold(snapshot.segments);
+  batch->Put(KeyOf(name), Encode(SnapshotRecord{.segments = snapshot.segments,
+                                                .position = snapshot.position,
+                                                .create_time = snapshot.create_time}));
+}
+
+void SessionJournal::Deleted(const SnapshotName& name, const Snapshot& snapshot) {
+  memory::JournalBatch* const batch = ledger_->batch();
+  if (batch == nullptr) return;
+  batch->Delete(KeyOf(name));
+  Release(snapshot.segments);
 }
 
 void SessionJournal::Branched(Session* session) {
@@ -30,21 +69,17 @@ void SessionJournal::Deleted(const Session& session) {
   batch->Delete(KeyOf(session.name));
   batch->DeletePrefix(RequestPrefix(session.name));
   batch->DeletePrefix(TokenPrefix(session.name));
-  for (const LogSegment& segment : session.segments) {
-    if (--readers_[segment.log] > 0) continue;
-    readers_.erase(segment.log);
-    batch->Delete(KeyOfEnd(segment.log));
-    batch->DeletePrefix(RunPrefix(segment.log));
-  }
+  batch->DeletePrefix(SnapshotPrefix(session.name));
+  for (const auto& [id, snapshot] : session.snapshots) Release(snapshot.segments);
+  Release(session.segments);
 }
 
-void SessionJournal::Restored(std::span<const std::shared_ptr<Session>> sessions) {
+void SessionJournal::Restored(std::span<const std::shared_ptr<Session>> sessions, LogId last_log) {
+  next_log_ = std::max(next_log_, last_log + 1);
   readers_.clear();
   for (const auto& session : sessions) {
-    for (const LogSegment& segment : session->segments) {
-      ++readers_[segment.log];
-      next_log_ = std::max(next_log_, segment.log + 1);
-    }
+    Hold(session->segments);
+    for (const auto& [id, snapshot] : session->snapshots) Hold(snapshot.segments);
   }
 }
 

@@ -14,6 +14,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "engine/durable/ledger.h"
 #include "engine/durable/session_records.h"
@@ -35,9 +36,14 @@ class SessionJournal {
   // It keeps its past and writes to a new log from its position on: what stands in the old one
   // behind that is not its own any more.
   void Branched(Session* session);
+  // Its past became that of `kept` up to its position; it writes to a new log from there on.
+  void Rewound(Session* session, std::vector<LogSegment> kept);
   void Deleted(const Session& session);
-  // These, and no others, stand in the journal.
-  void Restored(std::span<const std::shared_ptr<Session>> sessions);
+  // The snapshot holds its logs until it is deleted, or its session is.
+  void Taken(const SnapshotName& name, const Snapshot& snapshot);
+  void Deleted(const SnapshotName& name, const Snapshot& snapshot);
+  // These, and no others, stand in the journal, and no log beyond `last_log`.
+  void Restored(std::span<const std::shared_ptr<Session>> sessions, LogId last_log);
   // Tokens [begin, position) were added: one append, or one generated token.
   void Added(const Session& session, memory::Position begin);
 
@@ -51,9 +57,13 @@ class SessionJournal {
   void Forgotten(const Request& request);
 
  private:
+  void Hold(std::span<const LogSegment> segments);
+  // Deletes the logs that nobody reads any more.
+  void Release(std::span<const LogSegment> segments);
+
   Ledger* ledger_;
   LogId next_log_ = 1;
-  std::map<LogId, int64_t> readers_;  // sessions that a log's tokens belong to
+  std::map<LogId, int64_t> readers_;  // sessions and snapshots that a log's tokens belong to
 };
 
 }  // namespace eidetic

@@ -49,6 +49,14 @@ std::string KeyOfEnd(LogId log) {
   return key;
 }
 
+std::string SnapshotPrefix(const SessionName& session) {
+  return absl::StrCat("p/", session.tenant, "/", session.session, "/");
+}
+
+std::string KeyOf(const SnapshotName& snapshot) {
+  return SnapshotPrefix(snapshot.session) + snapshot.snapshot;
+}
+
 std::string RequestPrefix(const SessionName& owner) {
   return absl::StrCat("r/", owner.tenant, "/", owner.session, "/");
 }
@@ -85,6 +93,17 @@ absl::StatusOr<SessionName> ParseSessionKey(std::string_view key) {
   return name;
 }
 
+absl::StatusOr<SnapshotName> ParseSnapshotKey(std::string_view key) {
+  const size_t first = key.find('/', 2);
+  const size_t second = first == key.npos ? key.npos : key.find('/', first + 1);
+  if (!key.starts_with("p/") || second == key.npos) return BadKey("snapshot");
+  const SnapshotName name{{std::string(key.substr(2, first - 2)),
+                           std::string(key.substr(first + 1, second - first - 1))},
+                          std::string(key.substr(second + 1))};
+  if (!SessionName::IsSegment(name.snapshot)) return BadKey("snapshot");
+  return name;
+}
+
 absl::StatusOr<RequestKey> ParseRequestKey(std::string_view key) {
   const size_t first = key.find('/', 2);
   const size_t second = first == key.npos ? key.npos : key.find('/', first + 1);
@@ -102,6 +121,11 @@ absl::StatusOr<std::pair<std::string, std::string>> ParseCreationKey(std::string
   const size_t slash = key.find('/', 2);
   if (!key.starts_with("c/") || slash == key.npos) return BadKey("creation");
   return std::pair(std::string(key.substr(2, slash - 2)), std::string(key.substr(slash + 1)));
+}
+
+absl::StatusOr<LogId> ParseEndKey(std::string_view key) {
+  if (!key.starts_with("n/") || key.size() != 10) return BadKey("log's end");
+  return TakeHighFirst(key.substr(2));
 }
 
 absl::StatusOr<memory::Position> ParseRunKey(std::string_view key) {

@@ -6,6 +6,7 @@
 //   c/{tenant}/{request id}                  CreationRecord
 //   e/{owner}{be16 length}{request id}{be64 n}  TokenRecord of the n-th token of an answer
 //   n/{be64 log}                             LogEnd
+//   p/{tenant}/{session}/{snapshot}          SnapshotRecord
 //   r/{owner}{be16 length}{request id}       RequestRecord
 //   s/{tenant}/{session}                     SessionRecord
 //   t/{be64 log}{be64 position}              RunRecord
@@ -49,6 +50,9 @@ std::string CreationKeyOf(const std::string& tenant, const std::string& request_
 std::string RunPrefix(LogId log);
 std::string KeyOfRun(LogId log, memory::Position begin);
 std::string KeyOfEnd(LogId log);
+// Of all snapshots of a session.
+std::string SnapshotPrefix(const SessionName& session);
+std::string KeyOf(const SnapshotName& snapshot);
 std::string RequestPrefix(const SessionName& owner);
 std::string KeyOf(const RequestKey& request);
 std::string TokenPrefix(const RequestKey& request);
@@ -58,8 +62,10 @@ std::string KeyOfToken(const RequestKey& request, int64_t n);
 
 absl::StatusOr<SessionName> ParseSessionKey(std::string_view key);
 absl::StatusOr<RequestKey> ParseRequestKey(std::string_view key);
+absl::StatusOr<SnapshotName> ParseSnapshotKey(std::string_view key);
 // Tenant and request id.
 absl::StatusOr<std::pair<std::string, std::string>> ParseCreationKey(std::string_view key);
+absl::StatusOr<LogId> ParseEndKey(std::string_view key);
 absl::StatusOr<memory::Position> ParseRunKey(std::string_view key);
 
 }  // namespace eidetic

@@ -34,6 +34,7 @@ struct LoadedSessions {
   std::vector<std::shared_ptr<Session>> sessions;  // asleep, with their requests
   std::vector<std::shared_ptr<Request>> requests;  // without a session
   std::vector<RestoredCreation> creations;
+  LogId last_log = 0;                 // the highest, also of what is left out
   std::vector<absl::Status> damaged;  // one a session or request that is left out
 };
 

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "engine/durable/settings_record.h"
 #include "memory/durable/record.h"
 
 namespace eidetic {
@@ -16,41 +17,25 @@ constexpr uint64_t kVersion = 1;  // of every record; another is refused
 void PutTime(absl::Time time, RecordWriter* to) { to->Signed(absl::ToUnixNanos(time)); }
 absl::Time TakeTime(RecordReader* from) { return absl::FromUnixNanos(from->Signed()); }
 
-void PutTokens(std::span<const memory::TokenId> tokens, RecordWriter* to) {
-  to->Varint(tokens.size());
-  for (memory::TokenId token : tokens) to->Varint(static_cast<uint32_t>(token));
-}
-
-std::vector<memory::TokenId> TakeTokens(RecordReader* from) {
-  std::vector<memory::TokenId> tokens(from->Count(1));
-  for (memory::TokenId& token : tokens) token = static_cast<int32_t>(from->AtMost(INT32_MAX));
-  return tokens;
-}
-
-void Put(const memory::SpanSettings& s, RecordWriter* to) {
-  to->Varint(static_cast<uint8_t>(s.policy));
-  to->Varint(static_cast<uint8_t>(s.rule));
-  for (int32_t value : {s.window_tokens, s.span_blocks, s.sink_blocks, s.first_candidates,
-                        s.candidate_budget, s.scan_channels}) {
-    to->Signed(value);
+void Put(const std::vector<LogSegment>& segments, RecordWriter* to) {
+  to->Varint(segments.size());
+  for (const LogSegment& segment : segments) {
+    to->Fixed64(segment.log);
+    to->Varint(static_cast<uint64_t>(segment.begin));
   }
-  to->Varint(s.remap_positions);
-  to->Varint(s.retrieve_in_prefill);
 }
 
-memory::SpanSettings TakeSpanSettings(RecordReader* from) {
-  memory::SpanSettings s;
-  s.policy = static_cast<memory::AttentionPolicy>(
-      from->AtMost(static_cast<uint64_t>(memory::AttentionPolicy::kWindow)));
-  s.rule = static_cast<memory::RetrievalRule>(
-      from->AtMost(static_cast<uint64_t>(memory::RetrievalRule::kPooled)));
-  for (int32_t* value : {&s.window_tokens, &s.span_blocks, &s.sink_blocks, &s.first_candidates,
-                         &s.candidate_budget, &s.scan_channels}) {
-    *value = static_cast<int32_t>(from->Signed());
+memory::Position TakePosition(RecordReader* from) {
+  return static_cast<memory::Position>(from->AtMost(INT64_MAX));
+}
+
+std::vector<LogSegment> TakeSegments(RecordReader* from) {
+  std::vector<LogSegment> segments(from->Count(9));
+  for (LogSegment& segment : segments) {
+    segment.log = from->Fixed64();
+    segment.begin = TakePosition(from);
   }
-  s.remap_positions = from->AtMost(1) == 1;
-  s.retrieve_in_prefill = from->AtMost(1) == 1;
-  return s;
+  return segments;
 }
 
 void Put(const SamplingParams& s, RecordWriter* to) {
@@ -129,11 +114,7 @@ absl::StatusOr<Record> DecodeWith(std::string_view bytes, std::string_view what,
 
 std::string Encode(const SessionRecord& record) {
   RecordWriter to = NewRecord();
-  to.Varint(record.segments.size());
-  for (const LogSegment& segment : record.segments) {
-    to.Fixed64(segment.log);
-    to.Varint(static_cast<uint64_t>(segment.begin));
-  }
+  Put(record.segments, &to);
   Put(record.settings, &to);
   PutTime(record.create_time, &to);
   return to.Take();
@@ -142,12 +123,25 @@ std::string Encode(const SessionRecord& record) {
 template <>
 absl::StatusOr<SessionRecord> Decode(std::string_view bytes) {
   return DecodeWith<SessionRecord>(bytes, "session", [](RecordReader* from, SessionRecord* record) {
-    record->segments.resize(from->Count(9));
-    for (LogSegment& segment : record->segments) {
-      segment.log = from->Fixed64();
-      segment.begin = static_cast<memory::Position>(from->AtMost(INT64_MAX));
-    }
+    record->segments = TakeSegments(from);
     record->settings = TakeSpanSettings(from);
+    record->create_time = TakeTime(from);
+  });
+}
+
+std::string Encode(const SnapshotRecord& record) {
+  RecordWriter to = NewRecord();
+  Put(record.segments, &to);
+  to.Varint(static_cast<uint64_t>(record.position));
+  PutTime(record.create_time, &to);
+  return to.Take();
+}
+
+template <>
+absl::StatusOr<SnapshotRecord> Decode(std::string_view bytes) {
+  return DecodeWith<SnapshotRecord>(bytes, "snapshot", [](RecordReader* from, auto* record) {
+    record->segments = TakeSegments(from);
+    record->position = TakePosition(from);
     record->create_time = TakeTime(from);
   });
 }
@@ -162,7 +156,7 @@ std::string Encode(const LogEnd& record) {
 template <>
 absl::StatusOr<LogEnd> Decode(std::string_view bytes) {
   return DecodeWith<LogEnd>(bytes, "log's end", [](RecordReader* from, LogEnd* record) {
-    record->end = static_cast<memory::Position>(from->AtMost(INT64_MAX));
+    record->end = TakePosition(from);
     record->update_time = TakeTime(from);
   });
 }
@@ -221,7 +215,7 @@ absl::StatusOr<RequestRecord> Decode(std::string_view bytes) {
     record->fingerprint = from->String();
     record->settings = TakeGenerationSettings(from);
     record->token_blocks = from->AtMost(1) == 1;
-    record->prompt_begin = static_cast<memory::Position>(from->AtMost(INT64_MAX));
+    record->prompt_begin = TakePosition(from);
     record->prompt_tokens = static_cast<int32_t>(from->AtMost(INT32_MAX));
     record->last_used = TakeTime(from);
     const uint64_t code = from->AtMost(static_cast<uint64_t>(absl::StatusCode::kUnauthenticated));

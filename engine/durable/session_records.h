@@ -30,6 +30,12 @@ struct SessionRecord {
   absl::Time create_time;
 };
 
+struct SnapshotRecord {
+  std::vector<LogSegment> segments;  // begins rise from 0; all below `position`
+  memory::Position position = 0;
+  absl::Time create_time;
+};
+
 struct LogEnd {
   memory::Position end = 0;
   absl::Time update_time;
@@ -66,6 +72,7 @@ struct TokenRecord {
 };
 
 std::string Encode(const SessionRecord& record);
+std::string Encode(const SnapshotRecord& record);
 std::string Encode(const LogEnd& record);
 std::string EncodeRun(memory::TokenKind kind, std::span<const memory::TokenId> tokens);
 std::string Encode(const CreationRecord& record);

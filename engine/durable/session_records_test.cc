@@ -82,6 +82,7 @@ TEST(SessionRecordsTest, ChangedBytesNeverCrashNorAllocateWithoutBound) {
     const auto token = Decode<TokenRecord>(bytes);
     EXPECT_LE(token.ok() ? token->span.size() : 0, bytes.size());
     (void)Decode<SessionRecord>(bytes);
+    (void)Decode<SnapshotRecord>(bytes);
     (void)Decode<RunRecord>(bytes);
     (void)Decode<LogEnd>(bytes);
     (void)Decode<CreationRecord>(bytes);
@@ -106,8 +107,26 @@ TEST(SessionRecordsTest, KeysComeBackAndSortByPosition) {
   for (std::string_view bad : {"", "s/", "s/acme", "s/Acme/chat", "s/acme/chat/more"}) {
     EXPECT_FALSE(ParseSessionKey(bad).ok()) << bad;
   }
+  const SnapshotName snapshot{{"acme", "chat"}, "before"};
+  EXPECT_EQ(*ParseSnapshotKey(KeyOf(snapshot)), snapshot);
+  for (std::string_view bad : {"", "p/acme/chat", "p/acme/chat/", "p/acme/chat/a/b"}) {
+    EXPECT_FALSE(ParseSnapshotKey(bad).ok()) << bad;
+  }
   for (std::string_view bad : {"", "r/acme/chat", "r/acme/chat/", "r/acme/chat/xyz"}) {
     EXPECT_FALSE(ParseRequestKey(bad).ok()) << bad;
+  }
+}
+
+TEST(SessionRecordsTest, ASnapshotComesBack) {
+  const std::string bytes = Encode(SnapshotRecord{.segments = {{.log = 7, .begin = 0}, {9, 40}},
+                                                  .position = 55,
+                                                  .create_time = absl::FromUnixSeconds(3)});
+  const auto back = Decode<SnapshotRecord>(bytes);
+  ASSERT_TRUE(back.ok()) << back.status();
+  EXPECT_EQ(back->position, 55);
+  EXPECT_EQ(back->segments, (std::vector<LogSegment>{{7, 0}, {9, 40}}));
+  for (size_t length = 0; length < bytes.size(); ++length) {
+    EXPECT_FALSE(Decode<SnapshotRecord>(std::string_view(bytes).substr(0, length)).ok()) << length;
   }
 }
 

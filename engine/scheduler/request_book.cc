@@ -47,4 +47,16 @@ void RequestBook::Expire(absl::Time before) {
   });
 }
 
+void RequestBook::ForgetBeyond(memory::Position position) {
+  std::erase_if(requests_, [&](const auto& entry) {
+    const Request& request = *entry.second;
+    const memory::Position end =
+        request.facts.prompt_begin + request.facts.prompt_tokens + request.record->tokens();
+    if (end <= position) return false;
+    CHECK(!request.running) << request.key.id;
+    if (forgotten_) forgotten_(request);
+    return true;
+  });
+}
+
 }  // namespace eidetic

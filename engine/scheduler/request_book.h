@@ -45,6 +45,9 @@ class RequestBook {
   absl::Status Add(const std::string& id, std::shared_ptr<Request> request, int32_t limit);
   // Forgets what has rested since before `before`.
   void Expire(absl::Time before);
+  // Forgets the requests of a session that reach beyond `position` of it.
+  // Precondition: none of them is running.
+  void ForgetBeyond(memory::Position position);
   // Calls `forgotten` for each request that makes room or expires from now on.
   void OnForget(std::function<void(const Request&)> forgotten);
   bool empty() const { return requests_.empty(); }

@@ -1,5 +1,7 @@
 #include "tests/chaos/script.h"
 
+#include <algorithm>
+#include <map>
 #include <optional>
 #include <random>
 
@@ -12,7 +14,7 @@ namespace eidetic::testing {
 namespace {
 
 constexpr int32_t kTokenIds = 4000;  // of the demo model's vocabulary, none special
-constexpr int kSteps = 8;
+constexpr int kSteps = 14;
 constexpr absl::Duration kPause = absl::Milliseconds(5);
 constexpr absl::Duration kPatience = absl::Minutes(3);  // for one step, kills included
 
@@ -22,6 +24,29 @@ std::vector<int32_t> DrawTokens(int count, std::mt19937_64* random) {
   return tokens;
 }
 
+// Step `i`. `snapshots`: those that the session has.
+ScriptStep DrawStep(int i, std::vector<std::string>* snapshots, std::mt19937_64* random) {
+  const uint64_t kind = (*random)() % 12;
+  ScriptStep step;
+  if (kind < 2) {
+    step.rewind = 1 + static_cast<int64_t>((*random)() % 60);
+  } else if (kind < 4 && !snapshots->empty()) {
+    step.restore = (*snapshots)[(*random)() % snapshots->size()];
+  } else if (kind < 5) {
+    step.snapshot = snapshots->emplace_back(absl::StrCat("p", i));
+  } else if (kind < 6) {
+    snapshots->clear();
+    step.fork = absl::StrCat("-f", i);
+  } else if (kind < 8) {
+    step.append = DrawTokens(1 + static_cast<int>((*random)() % 90), random);
+  } else {
+    const int count = 5 + static_cast<int>((*random)() % 30);
+    step.generate = (*random)() % 2 == 0 ? Greedy("", count) : Sampled("", count, (*random)());
+    step.generate.set_request_id(absl::StrCat("r", i));
+  }
+  return step;
+}
+
 absl::Status Broken(const Script& script, size_t step, const std::string& what) {
   return absl::DataLossError(absl::StrCat(script.session_id, ", step ", step, ": ", what));
 }
@@ -29,19 +54,27 @@ absl::Status Broken(const Script& script, size_t step, const std::string& what) 
 class Player {
  public:
   Player(const Script& script, const FindServer& server, Outcome* outcome)
-      : script_(script), server_(server), outcome_(outcome) {}
+      : script_(script), server_(server), outcome_(outcome), id_(script.session_id) {}
 
   absl::Status Play() {
     absl::Status status = Create();
     for (size_t i = 0; status.ok() && i < script_.steps.size(); ++i) {
-      const ScriptStep& step = script_.steps[i];
-      status = step.append.empty() ? Generate(i, step.generate) : Append(i, step.append);
+      status = Take(i, script_.steps[i]);
     }
     outcome_->position = position_;
     return status;
   }
 
  private:
+  absl::Status Take(size_t i, const ScriptStep& step) {
+    if (!step.append.empty()) return Append(i, step.append);
+    if (step.rewind > 0) return Rewind(i, std::max<int64_t>(position_ - step.rewind, 1));
+    if (!step.snapshot.empty()) return Snapshot(step.snapshot);
+    if (!step.restore.empty()) return Restore(i, step.restore);
+    if (!step.fork.empty()) return Fork(step.fork);
+    return Generate(i, step.generate);
+  }
+
   // Calls `call` with a server until it is done or there is no server any more.
   absl::Status Insist(const std::function<bool(const std::shared_ptr<grpc::Channel>&)>& call) {
     const absl::Time end = absl::Now() + kPatience;
@@ -71,9 +104,65 @@ class Player {
 
   // The durable position; none while nobody answers or a writer that died is still there.
   std::optional<int64_t> PositionOn(const std::shared_ptr<grpc::Channel>& channel) {
-    auto session = On(channel).OpenSession(script_.session_id);
+    auto session = On(channel).OpenSession(id_);
     if (!session.ok() || session->info().busy()) return std::nullopt;
     return session->position();
+  }
+
+  // Moves the session to `end` by `move`, which is told where it must stand before.
+  absl::Status Move(size_t step, int64_t end,
+                    const std::function<absl::Status(client::Session&)>& move) {
+    absl::Status wrong;
+    const absl::Status status = Insist([&](const auto& channel) {
+      const std::optional<int64_t> now = PositionOn(channel);
+      if (!now) return false;
+      if (*now == end && end != position_) return true;  // done, and the answer was lost
+      if (*now != position_) {
+        wrong = Broken(script_, step, absl::StrCat("stands at ", *now, ", not at ", position_));
+        return true;
+      }
+      auto session = On(channel).OpenSession(id_);
+      if (!session.ok()) return false;
+      const absl::Status moved = move(*session);
+      if (moved.ok() && session->position() != end) {
+        wrong = Broken(script_, step, absl::StrCat("it moved to ", session->position()));
+      }
+      return moved.ok();
+    });
+    position_ = end;
+    return status.ok() ? wrong : status;
+  }
+
+  absl::Status Rewind(size_t step, int64_t end) {
+    return Move(step, end, [&](client::Session& s) { return s.Rewind(end, position_); });
+  }
+
+  absl::Status Restore(size_t step, const std::string& snapshot) {
+    return Move(step, snapshots_.at(snapshot),
+                [&](client::Session& s) { return s.Restore(snapshot, position_); });
+  }
+
+  absl::Status Snapshot(const std::string& snapshot) {
+    snapshots_[snapshot] = position_;
+    return Insist([&](const auto& channel) {
+      auto session = On(channel).OpenSession(id_);
+      if (!session.ok()) return false;
+      const absl::Status taken = session->TakeSnapshot(snapshot).status();
+      return taken.ok() || absl::IsAlreadyExists(taken);
+    });
+  }
+
+  absl::Status Fork(const std::string& suffix) {
+    const std::string child = absl::StrCat(id_, suffix);
+    const absl::Status status = Insist([&](const auto& channel) {
+      auto session = On(channel).OpenSession(id_);
+      if (!session.ok()) return false;
+      const absl::Status forked = session->Fork({.id = child}).status();
+      return forked.ok() || absl::IsAlreadyExists(forked);
+    });
+    id_ = child;
+    snapshots_.clear();  // they stay with the parent
+    return status;
   }
 
   absl::Status Append(size_t step, const std::vector<int32_t>& ids) {
@@ -87,7 +176,7 @@ class Player {
         wrong = Broken(script_, step, absl::StrCat("stands at ", *now, ", not at ", position_));
         return true;
       }
-      const std::string name = absl::StrCat("tenants/default/sessions/", script_.session_id);
+      const std::string name = absl::StrCat("tenants/default/sessions/", id_);
       const auto appended = AppendTokens(channel, name, ids, position_);
       if (appended.ok() && *appended != end) {
         wrong = Broken(script_, step, absl::StrCat("an append led to ", *appended));
@@ -104,7 +193,7 @@ class Player {
     std::optional<int64_t> begin;
     absl::Status wrong;
     const absl::Status status = Insist([&](const auto& channel) {
-      auto session = On(channel).OpenSession(script_.session_id);
+      auto session = On(channel).OpenSession(id_);
       if (!session.ok()) return false;
       request.set_resume_from(static_cast<int64_t>(tokens.size()));
       client::TokenStream stream = session->Generate(request);
@@ -155,7 +244,9 @@ class Player {
   const Script& script_;
   const FindServer& server_;
   Outcome* outcome_;
+  std::string id_;  // of the session that the script is at
   int64_t position_ = 0;
+  std::map<std::string, int64_t> snapshots_;
 };
 
 }  // namespace
@@ -167,17 +258,8 @@ Script DrawScript(uint64_t seed) {
   script.attention.set_window_tokens(64);
   script.attention.set_span_blocks(4);
   script.steps.push_back({.append = DrawTokens(300, &random)});
-  for (int i = 1; i < kSteps; ++i) {
-    if (random() % 3 == 0) {
-      script.steps.push_back({.append = DrawTokens(1 + static_cast<int>(random() % 90), &random)});
-      continue;
-    }
-    const int count = 5 + static_cast<int>(random() % 30);
-    v1::GenerateRequest request =
-        random() % 2 == 0 ? Greedy("", count) : Sampled("", count, random());
-    request.set_request_id(absl::StrCat("r", i));
-    script.steps.push_back({.append = {}, .generate = request});
-  }
+  std::vector<std::string> snapshots;
+  for (int i = 1; i < kSteps; ++i) script.steps.push_back(DrawStep(i, &snapshots, &random));
   return script;
 }
 

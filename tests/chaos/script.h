@@ -1,6 +1,7 @@
 // What one client does to one session, and what it was told of it.
 //
-// What: a script of appends and generations drawn from a seed. A client plays it step by step
+// What: a script of appends, generations, rewinds, forks, snapshots and restores drawn from a seed.
+// A client plays it step by step
 //   against a server that may be killed at any moment: it asks again after each failure, as the
 //   contract says (expected_position, request_id, resume_from), and checks while it does that
 //   nothing acknowledged is lost, doubled or reordered.
@@ -23,9 +24,14 @@
 
 namespace eidetic::testing {
 
+// One of these is set.
 struct ScriptStep {
-  std::vector<int32_t> append;   // token ids; empty: it generates
-  v1::GenerateRequest generate;  // with a request_id
+  std::vector<int32_t> append = {};   // token ids
+  v1::GenerateRequest generate = {};  // with a request_id
+  int64_t rewind = 0;                 // tokens that are taken back
+  std::string snapshot = {};          // the id that it gets
+  std::string restore = {};           // the id of one taken before
+  std::string fork = {};  // what the session's id gets at its end; the script goes on there
 };
 
 struct Script {

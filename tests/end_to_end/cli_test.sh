@@ -70,6 +70,42 @@ cp "$out" "$TEST_TMPDIR/of_parent"
 says generate " The ferry" --session copy "${greedy[@]}"
 cmp "$out" "$TEST_TMPDIR/of_parent" || fail "the fork answers another thing"
 says sessions rm copy
+
+# Back to points of the past, and elsewhere.
+says sessions ls
+tells 'book .* device .* [0-9]{4}-[0-9]{2}-[0-9]{2}T'
+says sessions snapshot book start --json
+is "$(json 'lines[0]["snapshots"][0]["name"]')" tenants/default/sessions/book/snapshots/start
+here=$(json 'lines[0]["snapshots"][0]["position"]')
+says sessions export book "$TEST_TMPDIR/book.session"
+says generate " Again" --session book "${greedy[@]}"
+cp "$out" "$TEST_TMPDIR/again"
+refuses 4 sessions rewind book 1 --expect 2
+refuses 4 sessions rewind book 99999999
+says sessions rewind book 5 --json
+is "$(json 'lines[0]["position"]')" 5
+says sessions restore book start --json
+is "$(json 'lines[0]["position"]')" "$here"
+says generate " Again" --session book "${greedy[@]}"
+cmp "$out" "$TEST_TMPDIR/again" || fail "restored, it answers another thing"
+says sessions snapshots book
+tells '^tenants/default/sessions/book/snapshots/start '
+says sessions snapshot book start --delete
+refuses 3 sessions restore book start
+says sessions import "$TEST_TMPDIR/book.session" --id other --json
+is "$(json 'lines[0]["position"], lines[0]["tier"]')" "('$here', 'SESSION_TIER_DISK')"
+says sessions warm other --json
+is "$(json 'lines[0]["computed_position"]')" "$here"
+says generate " Again" --session other "${greedy[@]}"
+cmp "$out" "$TEST_TMPDIR/again" || fail "imported, it answers another thing"
+refuses 4 sessions import "$TEST_TMPDIR/book.session" --id other
+head -c 1000 "$TEST_TMPDIR/book.session" >"$TEST_TMPDIR/cut.session"
+refuses 4 sessions import "$TEST_TMPDIR/cut.session"
+refuses 4 sessions import "$TEST_TMPDIR/book.txt"
+refuses 3 sessions import /no/such/file
+refuses 3 sessions export nobody "$TEST_TMPDIR/none.session"
+[[ ! -e $TEST_TMPDIR/none.session && ! -e $TEST_TMPDIR/none.session.part ]] || fail "a file is left"
+says sessions rm other
 says generate "Once upon a time" "${greedy[@]}"
 cp "$out" "$TEST_TMPDIR/first"
 says generate - "${greedy[@]}" < <(printf 'Once upon a time')

@@ -16,6 +16,8 @@ from eidetic.v1 import generation_service_pb2 as generation
 from eidetic.v1 import generation_service_pb2_grpc as generation_grpc
 from eidetic.v1 import model_service_pb2 as model
 from eidetic.v1 import model_service_pb2_grpc as model_grpc
+from eidetic.v1 import operation_service_pb2 as operation
+from eidetic.v1 import operation_service_pb2_grpc as operation_grpc
 from eidetic.v1 import session_service_pb2 as session
 from eidetic.v1 import session_service_pb2_grpc as session_grpc
 from google.rpc import error_details_pb2
@@ -58,6 +60,7 @@ class ClientTest(unittest.TestCase):
         self.sessions = session_grpc.SessionServiceStub(self.channel)
         self.generation = generation_grpc.GenerationServiceStub(self.channel)
         self.models = model_grpc.ModelServiceStub(self.channel)
+        self.operations = operation_grpc.OperationServiceStub(self.channel)
 
     def create(self, **fields):
         request = session.CreateSessionRequest(parent=TENANT, **fields)
@@ -128,6 +131,33 @@ class ClientTest(unittest.TestCase):
         self.assertEqual(self.get(name).position, finish.position)
         self.delete(name)
         self.assert_refused(grpc.StatusCode.NOT_FOUND, self.get, name)
+
+    def test_points_of_the_past(self):
+        name = self.create()
+        self.append(name, TEXT)
+        end = self.get(name).position
+        point = self.sessions.SnapshotSession(
+            session.SnapshotSessionRequest(name=name, snapshot_id="point"), timeout=PATIENCE)
+        self.assertEqual(point.position, end)
+        rewound = self.sessions.RewindSession(
+            session.RewindSessionRequest(name=name, position=3, expected_position=end),
+            timeout=PATIENCE)
+        self.assertEqual(rewound.position, 3)
+        parts = self.sessions.ExportSession(
+            session.ExportSessionRequest(name=name, snapshot=point.name), timeout=PATIENCE)
+        requests = [session.ImportSessionRequest(parent=TENANT)]
+        requests += [session.ImportSessionRequest(data=part.data) for part in parts]
+        imported = self.sessions.ImportSession(iter(requests), timeout=PATIENCE)
+        self.assertEqual(imported.position, end)
+        warming = self.sessions.WarmSession(
+            session.WarmSessionRequest(name=imported.name), timeout=PATIENCE)
+        while not warming.done:
+            warming = self.operations.WaitOperation(
+                operation.WaitOperationRequest(name=warming.name), timeout=2 * PATIENCE)
+        self.assertFalse(warming.HasField("error"), warming)
+        self.assertEqual(self.get(imported.name).computed_position, end)
+        self.sessions.DeleteSession(
+            session.DeleteSessionRequest(name=imported.name), timeout=PATIENCE)
 
     def test_cancel_and_resume(self):
         name = self.create()

@@ -218,12 +218,18 @@ std::map<std::string, double> ServerProcess::StillHeld() const {
   return held;
 }
 
-int ServerProcess::Stop() {
-  CHECK_EQ(kill(pid_, SIGTERM), 0);
+void ServerProcess::Signal(int signal) { CHECK_EQ(kill(pid_, signal), 0); }
+
+int ServerProcess::AwaitEnd() {
   int status = 0;
   CHECK(WaitFor(pid_, kPatience, &status, nullptr)) << "it does not end: " << ReadAll(errors_path_);
   pid_ = -1;
-  const int code = ExitCode(status);
+  return ExitCode(status);
+}
+
+int ServerProcess::Stop() {
+  Signal(SIGTERM);
+  const int code = AwaitEnd();
   if (code != 0) LOG(ERROR) << "the server said: " << ReadAll(errors_path_);
   return code;
 }

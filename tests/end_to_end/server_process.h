@@ -59,6 +59,9 @@ class ServerProcess {
   void Kill();
   // Whether it has ended by itself.
   bool Ended();
+  void Signal(int signal);
+  // Waits for its end; gives the exit code, -1 when a signal ended it.
+  int AwaitEnd();
   // SIGTERM; gives the exit code, -1 when a signal ended it.
   int Stop();
 
