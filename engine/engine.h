@@ -48,6 +48,14 @@ struct EngineLimits {
   int32_t max_reader_lag_events = 256;     // a stream further behind pauses its sequence
   int32_t max_requests_per_session = 256;  // remembered request ids
   absl::Duration request_retention = absl::Hours(24);
+  // When sessions' memory goes to the disk, and when they sleep.
+  struct Keeping {
+    absl::Duration checkpoint_idle = absl::Seconds(30);  // of rest, then it is checkpointed
+    int64_t checkpoint_tokens = 65536;  // computed since its last one, it is checkpointed at work
+    absl::Duration sleep_after = absl::Minutes(10);  // of rest; 0: never, unless memory runs out
+    int32_t max_checkpoints_under_way = 4;           // each holds a state in main memory
+    absl::Duration checkpoint_retry = absl::Seconds(5);  // after one that failed
+  } keeping;
 };
 
 struct SessionInfo {
@@ -57,6 +65,8 @@ struct SessionInfo {
   memory::Position position = 0, computed = 0;
   bool busy = false;
   int64_t memory_bytes = 0;
+  // False once it was loaded from a checkpoint that another build or kind of device made.
+  bool bit_identical = true;
 };
 
 struct GenerateSpec {
@@ -90,6 +100,13 @@ struct EngineStats {
   int64_t promoted_bytes = 0;
   int64_t tiles_used = 0, tiles_total = 0;
   int64_t slots_used = 0, slots_total = 0;
+  int64_t sessions_asleep = 0;
+  // Counters: checkpoints that are durable, that could not be written, that could not be loaded
+  // (those sessions are computed again from their logs); sessions loaded; bytes of extents.
+  int64_t checkpoints_written = 0, checkpoints_failed = 0, checkpoints_refused = 0;
+  int64_t sessions_loaded = 0;
+  int64_t checkpoint_bytes = 0;
+  int64_t stored_bytes = 0;  // of extent files
   absl::Time heartbeat;  // the loop's last turn
 };
 
@@ -106,6 +123,7 @@ class EngineObserver {
   virtual void OnQueued(double seconds) {}      // from admission to the first step
   virtual void OnFirstToken(double seconds) {}  // from admission to the first token
   virtual void OnInterToken(double seconds) {}
+  virtual void OnWake(double seconds) {}  // a session that slept was loaded
 };
 
 // A writer's hold on a session while it appends. Destroying it lets the session go;
@@ -186,6 +204,10 @@ class Engine {
   };
   virtual void Search(SessionName session, std::vector<memory::TokenId> tokens, int32_t limit,
                       std::shared_ptr<std::atomic<bool>> cancelled, Done<SearchResult> done) = 0;
+
+  // Checkpoints every session: `done` gets OK once all are durable, or what is missing: at the
+  // deadline, or when one could not be written. Without a data folder: OK.
+  virtual void CheckpointAll(absl::Time deadline, std::function<void(absl::Status)> done) = 0;
 
   virtual EngineStats Stats() const = 0;
   virtual const EngineLimits& limits() const = 0;

@@ -192,11 +192,14 @@ absl::StatusOr<std::shared_ptr<Session>> SessionTable::MakeEmpty(
 absl::StatusOr<std::shared_ptr<Session>> SessionTable::Branch(
     const Session& parent, const memory::SpanSettings& settings) const {
   if (absl::Status status = CheckSettings(settings); !status.ok()) return status;
+  const SessionPin pin(&parent);
   auto memory = parent.memory->Fork(memory::SummaryFor(settings, pool_->geometry().bounding));
   if (!memory.ok()) return memory.status();
   std::shared_ptr<Session> session = Assemble(settings, *std::move(memory));
   session->log = parent.log;
   session->segments = parent.segments;
+  session->checkpoint = parent.checkpoint;
+  session->bit_identical = parent.bit_identical;
   return session;
 }
 
@@ -208,7 +211,8 @@ SessionInfo SessionTable::InfoOf(const Session& session) const {
           .position = session.position(),
           .computed = session.computed(),
           .busy = session.busy,
-          .memory_bytes = session.memory == nullptr ? 0 : BytesOf(*session.memory)};
+          .memory_bytes = session.memory == nullptr ? 0 : BytesOf(*session.memory),
+          .bit_identical = session.bit_identical};
 }
 
 int64_t SessionTable::BytesOf(const memory::SessionMemory& memory) const {
@@ -225,6 +229,7 @@ void SessionTable::Restore(std::vector<std::shared_ptr<Session>> sessions,
     session->requests.OnForget([this](const Request& r) { journal_->Forgotten(r); });
     const auto old = before.find(session->name);
     // The same logs: the same tokens, as far as both go.
+    if (old != before.end()) session->bit_identical = old->second->bit_identical;
     if (old != before.end() && old->second->segments == session->segments &&
         old->second->computed() <= session->position()) {
       session->memory = std::move(old->second->memory);

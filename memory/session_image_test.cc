@@ -126,7 +126,7 @@ TEST_F(SessionImageTest, AnImageStaysWhileTheSessionGoesOnAndGoes) {
 TEST_F(SessionImageTest, BlocksOnTheHostAndTheirCopiesAreReadThere) {
   const auto expected = Make(kPosition);
   auto session = Make(kPosition);
-  ASSERT_EQ(session->MoveToHost(1, 30, 40), 40);
+  ASSERT_EQ(session->MoveToHost(1, 30, 58), 58);
   const ChosenBlocks chosen{session->page_table(0), {2, 3}};
   arena_.progress = [] { return Arena::Progress::kRunning; };
   pool_.BetweenSteps({&chosen, 1});

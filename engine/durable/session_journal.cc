@@ -4,12 +4,22 @@
 
 #include <algorithm>
 
+#include "engine/durable/checkpoint.h"
+
 namespace eidetic {
 
 void SessionJournal::Created(Session* session) {
   if (ledger_->batch() == nullptr || session->name.session.empty()) return;
   for (const LogSegment& segment : session->segments) ++readers_[segment.log];
   Branched(session);
+  if (session->checkpoint != nullptr) Checkpointed(*session);
+}
+
+void SessionJournal::Checkpointed(const Session& session) {
+  memory::JournalBatch* const batch = ledger_->batch();
+  if (batch == nullptr || session.name.session.empty()) return;
+  batch->Put(CheckpointKeyOf(session.name),
+             EncodeCheckpoint(session.checkpoint->record, session.bit_identical));
 }
 
 void SessionJournal::Branched(Session* session) {
@@ -28,6 +38,7 @@ void SessionJournal::Deleted(const Session& session) {
   memory::JournalBatch* const batch = ledger_->batch();
   if (batch == nullptr || session.name.session.empty()) return;
   batch->Delete(KeyOf(session.name));
+  batch->Delete(CheckpointKeyOf(session.name));
   batch->DeletePrefix(RequestPrefix(session.name));
   batch->DeletePrefix(TokenPrefix(session.name));
   for (const LogSegment& segment : session.segments) {

@@ -36,6 +36,8 @@ class SessionJournal {
   // behind that is not its own any more.
   void Branched(Session* session);
   void Deleted(const Session& session);
+  // It has the checkpoint that it carries.
+  void Checkpointed(const Session& session);
   // These, and no others, stand in the journal.
   void Restored(std::span<const std::shared_ptr<Session>> sessions);
   // Tokens [begin, position) were added: one append, or one generated token.
