@@ -25,7 +25,7 @@ struct EngineParts {
   memory::Arena* arena = nullptr;
   memory::BlockIndexer* indexer = nullptr;
   memory::Arena* host_arena = nullptr;       // as Backend::host_arena
-  std::unique_ptr<memory::Journal> journal;  // null: nothing outlives the process
+  std::unique_ptr<memory::Journal> journal = nullptr;  // null: nothing outlives the process
   // Null: there are no checkpoints, sessions are computed again from their logs.
   std::unique_ptr<memory::ExtentStore> extents = nullptr;
   // Of what computes, as checkpoints are bound to: Backend's, and BuildId().

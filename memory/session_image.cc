@@ -13,7 +13,8 @@ SessionImage::~SessionImage() {
 
 void SessionImage::AddLayer(std::vector<Layer>* layers, const PageTable& table, const Range& range,
                             size_t bytes) {
-  CHECK(range.first >= 0 && range.first <= range.complete && range.end <= table.count());
+  CHECK(0 <= range.first && range.first <= range.complete && range.complete <= range.end &&
+        range.end <= table.count());
   Layer& layer = layers->emplace_back();
   layer.range = range;
   layer.bytes = bytes;

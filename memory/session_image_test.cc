@@ -40,6 +40,7 @@ class SessionImageTest : public testing::Test {
         }
       }
       for (Position b = session.published() / 16; b < end / 16; ++b) {
+        if (session.summary() == SummaryKind::kNone) break;
         SummarizeBlock(kLayout, session.summary(), session.pages(layer)[b], b,
                        session.tiles(layer)[b / kTileBlocks]);
       }
@@ -146,6 +147,8 @@ TEST_F(SessionImageTest, AnotherIndexIsBuiltFromThePages) {
   const auto bounds = Make(kPosition), means = Make(kPosition, SummaryKind::kMean);
   ExpectEqual(*means, *Restore(*bounds->Image(0, 0), SummaryKind::kMean));
   ExpectEqual(*bounds, *Restore(*means->Image(0, 0), SummaryKind::kBounds));
+  const auto none = Make(kPosition, SummaryKind::kNone);
+  ExpectEqual(*bounds, *Restore(*none->Image(0, 0), SummaryKind::kBounds));
   ExpectEqual(*means, *Restore(*bounds->Image(0, 0), SummaryKind::kNone));
 }
 

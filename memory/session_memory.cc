@@ -193,8 +193,10 @@ std::unique_ptr<SessionImage> SessionMemory::Image(int64_t first_block, int64_t 
     image->AddLayer(&image->pages_, table, {first_block, complete, blocks},
                     geometry.layout.page_bytes());
   }
+  const int64_t tiles = TilesFor(blocks);  // 0 without a summary
   for (const PageTable& table : tiles_) {
-    image->AddLayer(&image->tiles_, table, {first_tile, complete / kTileBlocks, TilesFor(blocks)},
+    image->AddLayer(&image->tiles_, table,
+                    {first_tile, std::min(complete / kTileBlocks, tiles), tiles},
                     geometry.layout.tile_bytes(summary_));
   }
   image->state_.resize(geometry.state_bytes);

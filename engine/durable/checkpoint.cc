@@ -75,12 +75,14 @@ memory::Position SharedPast(std::span<const LogSegment> segments, const Checkpoi
 }
 
 memory::CheckpointBinding BindingOf(const memory::MemoryGeometry& geometry) {
-  return {.block_tokens = geometry.layout.block_size,
-          .head_dim = geometry.layout.head_dim,
-          .kv_heads = geometry.layout.kv_heads,
-          .attention_layers = geometry.attention_layers,
-          .kv_element_bytes = static_cast<uint8_t>(geometry.layout.element_bytes),
-          .state_bytes = static_cast<int64_t>(geometry.state_bytes)};
+  memory::CheckpointBinding binding;
+  binding.block_tokens = geometry.layout.block_size;
+  binding.head_dim = geometry.layout.head_dim;
+  binding.kv_heads = geometry.layout.kv_heads;
+  binding.attention_layers = geometry.attention_layers;
+  binding.kv_element_bytes = static_cast<uint8_t>(geometry.layout.element_bytes);
+  binding.state_bytes = static_cast<int64_t>(geometry.state_bytes);
+  return binding;
 }
 
 absl::Status CheckSizes(const memory::CheckpointManifest& manifest,
