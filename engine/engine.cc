@@ -4,7 +4,9 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "engine/durable/build_id.h"
 #include "engine/engine_parts.h"
+#include "memory/durable/file_system.h"
 
 namespace eidetic {
 namespace {
@@ -21,6 +23,13 @@ absl::StatusOr<std::unique_ptr<memory::Journal>> OpenJournal(const std::filesyst
   return memory::Journal::Open({.folder = folder / "journal"});
 }
 
+// The journal's lock keeps other processes away. Null when no folder is named.
+absl::StatusOr<std::unique_ptr<memory::ExtentStore>> OpenExtents(
+    const std::filesystem::path& folder) {
+  if (folder.empty()) return nullptr;
+  return memory::ExtentStore::Open(memory::FileSystem::Posix(), folder / "extents", {});
+}
+
 absl::StatusOr<std::unique_ptr<Engine>> CreateWith(
     const std::filesystem::path& tokenizer_folder, Backend* backend, const Engine::Options& options,
     const std::function<absl::StatusOr<std::unique_ptr<HybridModel>>()>& load_model) {
@@ -31,12 +40,18 @@ absl::StatusOr<std::unique_ptr<Engine>> CreateWith(
   if (!model.ok()) return model.status();
   auto journal = OpenJournal(options.data_folder);
   if (!journal.ok()) return journal.status();
+  auto extents = OpenExtents(options.data_folder);
+  if (!extents.ok()) return extents.status();
   return CreateEngine({.model = *std::move(model),
                        .tokenizer = *std::move(tokenizer),
                        .arena = backend->arena(),
                        .indexer = backend->indexer(),
                        .host_arena = backend->host_arena(),
                        .journal = *std::move(journal),
+                       .extents = *std::move(extents),
+                       .build = BuildId(),
+                       .device_kind = backend->device_kind(),
+                       .page_form = backend->page_form(),
                        .options = options});
 }
 

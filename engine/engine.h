@@ -50,6 +50,14 @@ struct EngineLimits {
   int32_t max_requests_per_session = 256;  // remembered request ids
   absl::Duration request_retention = absl::Hours(24);
   int32_t max_snapshots_per_session = 64;
+  // When sessions' memory goes to the disk, and when they sleep.
+  struct Keeping {
+    absl::Duration checkpoint_idle = absl::Seconds(30);  // of rest, then it is checkpointed
+    int64_t checkpoint_tokens = 65536;  // computed since its last one, it is checkpointed at work
+    absl::Duration sleep_after = absl::Minutes(10);  // of rest; 0: never, unless memory runs out
+    int32_t max_checkpoints_under_way = 4;           // each holds a state in main memory
+    absl::Duration checkpoint_retry = absl::Seconds(5);  // after one that failed
+  } keeping;
 };
 
 // Where a session's memory is, its furthest part.
@@ -64,6 +72,8 @@ struct SessionInfo {
   int64_t memory_bytes = 0;
   SessionTier tier = SessionTier::kDevice;
   absl::Time last_use_time = {};
+  // False once it was loaded from a checkpoint that another build or kind of device made.
+  bool bit_identical = true;
 };
 
 struct SnapshotInfo {
@@ -103,7 +113,14 @@ struct EngineStats {
   int64_t promoted_bytes = 0;
   int64_t tiles_used = 0, tiles_total = 0;
   int64_t slots_used = 0, slots_total = 0;
-  absl::Time heartbeat;  // the loop's last turn
+  int64_t sessions_asleep = 0;
+  // Counters: checkpoints that are durable, that could not be written, that could not be loaded
+  // (those sessions are computed again from their logs); sessions loaded; bytes of extents.
+  int64_t checkpoints_written = 0, checkpoints_failed = 0, checkpoints_refused = 0;
+  int64_t sessions_loaded = 0;
+  int64_t checkpoint_bytes = 0;
+  int64_t stored_bytes = 0;  // of extent files
+  absl::Time heartbeat;      // the loop's last turn
 };
 
 // Hears of what happens, for metrics. Called on the loop's thread; must not block.
@@ -119,6 +136,7 @@ class EngineObserver {
   virtual void OnQueued(double seconds) {}      // from admission to the first step
   virtual void OnFirstToken(double seconds) {}  // from admission to the first token
   virtual void OnInterToken(double seconds) {}
+  virtual void OnWake(double seconds) {}  // a session that slept was loaded
 };
 
 // A writer's hold on a session while it appends. Destroying it lets the session go;
@@ -222,6 +240,10 @@ class Engine {
   };
   virtual void Search(SessionName session, std::vector<memory::TokenId> tokens, int32_t limit,
                       std::shared_ptr<std::atomic<bool>> cancelled, Done<SearchResult> done) = 0;
+
+  // Checkpoints every session: `done` gets OK once all are durable, or what is missing: at the
+  // deadline, or when one could not be written. Without a data folder: OK.
+  virtual void CheckpointAll(absl::Time deadline, std::function<void(absl::Status)> done) = 0;
 
   virtual EngineStats Stats() const = 0;
   virtual const EngineLimits& limits() const = 0;

@@ -31,6 +31,12 @@ void EngineTest::Start(EngineLimits limits, FakeModel::Draw draw, EngineObserver
     ASSERT_TRUE(opened.ok()) << opened.status();
     journal = *std::move(opened);
   }
+  std::unique_ptr<memory::ExtentStore> extents;
+  if (!extents_.empty()) {
+    auto opened = memory::ExtentStore::Open(files_, extents_, {});
+    ASSERT_TRUE(opened.ok()) << opened.status();
+    extents = *std::move(opened);
+  }
   auto engine =
       CreateEngine({.model = std::move(model),
                     .tokenizer = std::make_unique<FakeTokenizer>(),
@@ -38,6 +44,10 @@ void EngineTest::Start(EngineLimits limits, FakeModel::Draw draw, EngineObserver
                     .indexer = &indexer_,
                     .host_arena = &host_arena_,
                     .journal = std::move(journal),
+                    .extents = std::move(extents),
+                    .build = build_,
+                    .device_kind = device_kind_,
+                    .page_form = page_form_,
                     .options = {.limits = limits, .observer = observer},
                     .now = [this] { return absl::FromUnixSeconds(clock_seconds_.load()); }});
   ASSERT_TRUE(engine.ok()) << engine.status();

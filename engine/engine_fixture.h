@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -20,6 +21,7 @@
 #include "engine/engine_parts.h"
 #include "engine/fake_model.h"
 #include "engine/scheduler/fake_tokenizer.h"
+#include "memory/durable/file_system.h"
 #include "memory/host_arena.h"
 #include "memory/host_indexer.h"
 
@@ -112,6 +114,9 @@ class EngineTest : public testing::Test {
   memory::HostArena host_arena_{size_t{64} << 20};  // the second tier, where a limit allows one
   memory::HostIndexer indexer_;
   memory::JournalOptions journal_;  // with a folder: what happens is journaled there
+  std::filesystem::path extents_;   // not empty: checkpoints are kept there
+  memory::FileSystem* files_ = memory::FileSystem::Posix();
+  std::string build_ = "build 1", device_kind_ = "fake", page_form_ = "host";
   FakeModel* model_ = nullptr;
   std::atomic<int64_t> clock_seconds_{1'000'000};
   std::unique_ptr<Engine> engine_;

@@ -58,13 +58,18 @@ EngineImpl::EngineImpl(EngineParts parts)
       loop_(&context_, parts_.model.get(), &pool_, mailbox_.get(), [this] { OnTurn(); }),
       generations_(&context_, &sessions_, &loop_, EndTokens(*parts_.model, chat_format_),
                    [mailbox = mailbox_] { mailbox->Wake(); }),
+      keeper_(MakeKeeper()),
       last_sweep_(context_.now()) {
-  pool_.set_make_room([this](int64_t pages) { return sessions_.MakeRoom(pages); });
+  pool_.set_make_room([this](int64_t pages) { return MakeRoom(pages); });
+  if (keeper_) pool_.set_make_slot([this] { return keeper_->SleepForSlot(); });
 }
 
 EngineImpl::~EngineImpl() {
   mailbox_->Close();
   if (thread_.joinable()) thread_.join();
+  if (keeper_) keeper_->Close(Mailbox::Closed());
+  // What waits for it is told while all that hears of it is there.
+  parts_.journal.reset();
 }
 
 absl::Status EngineImpl::Start() {
@@ -101,10 +106,11 @@ absl::Status EngineImpl::Restore() {
                     .vocab_size = parts_.model->description().vocab_size,
                     .on_reader_change = [mailbox = mailbox_] { mailbox->Wake(); }});
   if (!loaded.ok()) return loaded.status();
+  if (keeper_) keeper_->BeforeRestore();
   session_journal_.Restored(loaded->sessions, loaded->last_log);
   sessions_.Restore(std::move(loaded->sessions), std::move(loaded->creations));
   generations_.Restore(std::move(loaded->requests));
-  return absl::OkStatus();
+  return keeper_ ? keeper_->Restore() : absl::OkStatus();
 }
 
 void EngineImpl::WatchStorage(absl::Time now) {
@@ -127,6 +133,27 @@ void EngineImpl::WatchStorage(absl::Time now) {
   sessions_.BeginNewLogs();
   storage_failed_ = false;
   LOG(INFO) << "storage works again";
+}
+
+template <typename T, typename Work>
+void EngineImpl::Answer(const std::optional<SessionName>& session, Done<T> done, Work work) {
+  auto answer = [this, done = std::move(done), work = std::move(work)](absl::Status awake) mutable {
+    absl::StatusOr<T> result = awake.ok() ? work() : absl::StatusOr<T>(awake);
+    ledger_.Tell(
+        [done = std::move(done), result = std::move(result)](const absl::Status& durable) mutable {
+          done(durable.ok() ? std::move(result) : absl::StatusOr<T>(durable));
+        });
+  };
+  session ? WhenAwake(*session, std::move(answer)) : answer(absl::OkStatus());
+}
+
+template <typename T, typename Work>
+void EngineImpl::PostAwake(SessionName session, Done<T> done, Work work) {
+  mailbox_->Post([this, session = std::move(session), done = std::move(done),
+                  work = std::move(work)](absl::Status alive) mutable {
+    if (!alive.ok()) return done(alive);
+    Answer(std::optional(session), std::move(done), std::move(work));
+  });
 }
 
 void EngineImpl::CreateSession(SessionName name, memory::SpanSettings settings,
@@ -158,8 +185,11 @@ void EngineImpl::DeleteSession(SessionName name, std::optional<memory::Position>
   mailbox_->Post([this, name = std::move(name), expected_position,
                   done = std::move(done)](absl::Status alive) {
     if (!alive.ok()) return done(alive);
-    ledger_.Tell([done, status = sessions_.Delete(name, expected_position)](
-                     const absl::Status& durable) { done(durable.ok() ? status : durable); });
+    const auto session = sessions_.Find(name);
+    const absl::Status status = sessions_.Delete(name, expected_position);
+    if (keeper_ && status.ok()) keeper_->HoldUntilDurable((*session)->checkpoint);
+    ledger_.Tell(
+        [done, status](const absl::Status& durable) { done(durable.ok() ? status : durable); });
   });
 }
 
@@ -169,9 +199,11 @@ void EngineImpl::ForkSession(SessionName parent, SessionName child,
                              std::optional<memory::Position> expected_position,
                              Done<SessionInfo> done) {
   SessionTable::Creation creation{std::move(child), std::move(request_id), std::move(fingerprint)};
-  Post(std::move(done),
-       [this, parent = std::move(parent), creation = std::move(creation), edit = std::move(edit),
-        expected_position] { return sessions_.Fork(parent, creation, edit, expected_position); });
+  PostAwake(
+      parent, std::move(done),
+      [this, parent, creation = std::move(creation), edit = std::move(edit), expected_position] {
+        return sessions_.Fork(parent, creation, edit, expected_position);
+      });
 }
 
 absl::StatusOr<std::shared_ptr<AppendStream>> EngineImpl::StartAppend(
@@ -190,13 +222,18 @@ absl::StatusOr<std::shared_ptr<AppendStream>> EngineImpl::StartAppend(
 void EngineImpl::OpenAppend(SessionName name,
                             std::function<void(memory::Position, memory::Position)> progress,
                             Done<std::shared_ptr<AppendStream>> done) {
-  Post(std::move(done), [this, name = std::move(name), progress = std::move(progress)]() mutable {
+  PostAwake(name, std::move(done), [this, name, progress = std::move(progress)]() mutable {
     return StartAppend(name, std::move(progress));
   });
 }
 
 void EngineImpl::Generate(GenerateSpec spec, Done<std::shared_ptr<GenerationReader>> done) {
-  Post(std::move(done), [this, spec = std::move(spec)] { return generations_.Generate(spec); });
+  mailbox_->Post([this, spec = std::move(spec), done = std::move(done)](absl::Status alive) {
+    if (!alive.ok()) return done(alive);
+    const bool sleeps = spec.session && generations_.NeedsMemory(spec);
+    Answer(sleeps ? spec.session : std::nullopt, done,
+           [this, spec] { return generations_.Generate(spec); });
+  });
 }
 
 absl::StatusOr<EngineImpl::Probe> EngineImpl::MakeProbe(
@@ -233,11 +270,17 @@ void EngineImpl::Score(std::optional<SessionName> session, memory::SpanSettings 
                   top_logprobs, cancelled = std::move(cancelled),
                   done = std::move(done)](absl::Status alive) mutable {
     if (!alive.ok()) return done(alive);
-    absl::StatusOr<Probe> probe = MakeProbe(session, settings, tokens);
-    if (!probe.ok()) return done(probe.status());
-    loop_.Add(std::make_shared<ScoreSequence>(&context_, std::move(probe->branch),
-                                              std::move(probe->work), probe->begin, top_logprobs,
-                                              std::move(cancelled), std::move(done)));
+    auto score = [this, session, settings, tokens = std::move(tokens), top_logprobs,
+                  cancelled = std::move(cancelled),
+                  done = std::move(done)](absl::Status awake) mutable {
+      if (!awake.ok()) return done(awake);
+      absl::StatusOr<Probe> probe = MakeProbe(session, settings, tokens);
+      if (!probe.ok()) return done(probe.status());
+      loop_.Add(std::make_shared<ScoreSequence>(&context_, std::move(probe->branch),
+                                                std::move(probe->work), probe->begin, top_logprobs,
+                                                std::move(cancelled), std::move(done)));
+    };
+    session ? WhenAwake(*session, std::move(score)) : score(absl::OkStatus());
   });
 }
 
@@ -247,21 +290,33 @@ void EngineImpl::Search(SessionName session, std::vector<memory::TokenId> tokens
                   cancelled = std::move(cancelled),
                   done = std::move(done)](absl::Status alive) mutable {
     if (!alive.ok()) return done(alive);
-    absl::StatusOr<Probe> probe = MakeProbe(session, {}, tokens);
-    if (!probe.ok()) return done(probe.status());
-    if (probe->branch->settings.policy != memory::AttentionPolicy::kSeAttn) {
-      return done(absl::FailedPreconditionError(
-          "name: the session's policy retrieves nothing; fork it with SE_ATTN and search there"));
-    }
-    loop_.Add(std::make_shared<SearchSequence>(&context_, std::move(probe->branch),
-                                               std::move(probe->work), probe->begin, limit,
-                                               std::move(cancelled), std::move(done)));
+    WhenAwake(session,
+              [this, session, tokens = std::move(tokens), limit, cancelled = std::move(cancelled),
+               done = std::move(done)](absl::Status awake) mutable {
+                if (!awake.ok()) return done(awake);
+                StartSearch(session, tokens, limit, std::move(cancelled), std::move(done));
+              });
   });
+}
+
+void EngineImpl::StartSearch(const SessionName& session, const std::vector<memory::TokenId>& tokens,
+                             int32_t limit, std::shared_ptr<std::atomic<bool>> cancelled,
+                             Done<SearchResult> done) {
+  absl::StatusOr<Probe> probe = MakeProbe(session, {}, tokens);
+  if (!probe.ok()) return done(probe.status());
+  if (probe->branch->settings.policy != memory::AttentionPolicy::kSeAttn) {
+    return done(absl::FailedPreconditionError(
+        "name: the session's policy retrieves nothing; fork it with SE_ATTN and search there"));
+  }
+  loop_.Add(std::make_shared<SearchSequence>(&context_, std::move(probe->branch),
+                                             std::move(probe->work), probe->begin, limit,
+                                             std::move(cancelled), std::move(done)));
 }
 
 void EngineImpl::OnTurn() {
   const absl::Time now = context_.now();
   WatchStorage(now);
+  if (keeper_) keeper_->OnTurn(now);
   if (now - last_sweep_ >= kSweepInterval) {
     last_sweep_ = now;
     sessions_.Expire();
@@ -290,6 +345,44 @@ void EngineImpl::OnTurn() {
             .slots_used = pool_.slots().used_count(),
             .slots_total = pool_.slots().capacity(),
             .heartbeat = now};
+  if (keeper_) keeper_->AddStats(&stats_);
+}
+
+std::unique_ptr<SessionKeeper> EngineImpl::MakeKeeper() {
+  if (parts_.journal == nullptr || parts_.extents == nullptr) return nullptr;
+  memory::CheckpointBinding binding = BindingOf(pool_.geometry());
+  binding.model_hash = parts_.model->content_hash();
+  binding.build = parts_.build;
+  binding.device_kind = parts_.device_kind;
+  binding.page_form = parts_.page_form;
+  return std::make_unique<SessionKeeper>(
+      KeeperParts{.extents = parts_.extents.get(),
+                  .journal = parts_.journal.get(),
+                  .ledger = &ledger_,
+                  .sessions = &sessions_,
+                  .pool = &pool_,
+                  .observer = context_.observer,
+                  .binding = std::move(binding),
+                  .query_chunk_tokens = context_.limits.query_chunk_tokens,
+                  .limits = context_.limits.keeping,
+                  .wake = [mailbox = mailbox_] { mailbox->Wake(); },
+                  .now = context_.now});
+}
+
+bool EngineImpl::MakeRoom(int64_t pages) {
+  if (sessions_.MakeRoom(pages)) return true;
+  return keeper_ && keeper_->SleepForPages(pages);
+}
+
+void EngineImpl::WhenAwake(const SessionName& session, SessionKeeper::Then then) {
+  keeper_ ? keeper_->WhenAwake(session, std::move(then)) : then(absl::OkStatus());
+}
+
+void EngineImpl::CheckpointAll(absl::Time deadline, std::function<void(absl::Status)> done) {
+  mailbox_->Post([this, deadline, done = std::move(done)](absl::Status alive) {
+    if (!alive.ok() || keeper_ == nullptr) return done(alive);
+    keeper_->CheckpointAll(deadline, done);
+  });
 }
 
 EngineStats EngineImpl::Stats() const {

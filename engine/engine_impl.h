@@ -15,6 +15,7 @@
 #include "absl/synchronization/mutex.h"
 #include "engine/durable/ledger.h"
 #include "engine/durable/session_journal.h"
+#include "engine/durable/session_keeper.h"
 #include "engine/engine_parts.h"
 #include "engine/scheduler/generations.h"
 #include "engine/scheduler/mailbox.h"
@@ -68,6 +69,8 @@ class EngineImpl : public Engine {
   void Search(SessionName session, std::vector<memory::TokenId> tokens, int32_t limit,
               std::shared_ptr<std::atomic<bool>> cancelled, Done<SearchResult> done) override;
 
+  void CheckpointAll(absl::Time deadline, std::function<void(absl::Status)> done) override;
+
   EngineStats Stats() const override;
   const EngineLimits& limits() const override { return context_.limits; }
   const HybridModel& model() const override { return *parts_.model; }
@@ -95,6 +98,17 @@ class EngineImpl : public Engine {
     });
   }
 
+  // As Post, once the session has its memory: it may have to be loaded.
+  template <typename T, typename Work>
+  void PostAwake(SessionName session, Done<T> done, Work work);
+  // The loop's part of it; no session: at once.
+  template <typename T, typename Work>
+  void Answer(const std::optional<SessionName>& session, Done<T> done, Work work);
+  // As SessionKeeper::WhenAwake; at once without a keeper.
+  void WhenAwake(const SessionName& session, SessionKeeper::Then then);
+  std::unique_ptr<SessionKeeper> MakeKeeper();
+  bool MakeRoom(int64_t pages);
+
   // A branch of a session, or an empty one, with `tokens` at its end: what Score and
   // Search work on.
   struct Probe {
@@ -107,6 +121,9 @@ class EngineImpl : public Engine {
                                   const std::vector<memory::TokenId>& tokens) const;
   absl::StatusOr<std::shared_ptr<AppendStream>> StartAppend(
       const SessionName& name, std::function<void(memory::Position, memory::Position)> progress);
+  void StartSearch(const SessionName& session, const std::vector<memory::TokenId>& tokens,
+                   int32_t limit, std::shared_ptr<std::atomic<bool>> cancelled,
+                   Done<SearchResult> done);
   void OnTurn();
   // FAILED_PRECONDITION when the journal belongs to another model.
   absl::Status BindJournal();
@@ -127,6 +144,7 @@ class EngineImpl : public Engine {
   SessionOperations operations_;
   StepLoop loop_;
   Generations generations_;
+  const std::unique_ptr<SessionKeeper> keeper_;  // null: sessions have no checkpoints
   absl::Time last_sweep_;
   bool storage_failed_ = false;
   absl::Time last_recovery_;

@@ -21,6 +21,8 @@ absl::Status CheckPositive(const EngineLimits& limits) {
       {"max_score_tokens", limits.max_score_tokens},
       {"max_reader_lag_events", limits.max_reader_lag_events},
       {"max_requests_per_session", limits.max_requests_per_session},
+      {"checkpoint_tokens", limits.keeping.checkpoint_tokens},
+      {"max_checkpoints_under_way", limits.keeping.max_checkpoints_under_way},
   };
   for (const auto& [field, value] : values) {
     if (value >= 1) continue;
@@ -38,6 +40,16 @@ absl::Status CheckLimits(const EngineLimits& limits) {
   }
   if (limits.request_retention < absl::ZeroDuration()) {
     return absl::InvalidArgumentError("request_retention: is negative");
+  }
+  const std::pair<const char*, absl::Duration> durations[] = {
+      {"checkpoint_idle", limits.keeping.checkpoint_idle},
+      {"sleep_after", limits.keeping.sleep_after},
+      {"checkpoint_retry", limits.keeping.checkpoint_retry},
+  };
+  for (const auto& [field, value] : durations) {
+    if (value < absl::ZeroDuration()) {
+      return absl::InvalidArgumentError(absl::StrCat(field, ": is negative"));
+    }
   }
   return absl::OkStatus();
 }

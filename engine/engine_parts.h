@@ -8,11 +8,13 @@
 
 #include <functional>
 #include <memory>
+#include <string>
 
 #include "absl/status/statusor.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "engine/engine.h"
+#include "memory/durable/extent_store.h"
 #include "memory/durable/journal.h"
 
 namespace eidetic {
@@ -22,8 +24,12 @@ struct EngineParts {
   std::unique_ptr<Tokenizer> tokenizer;
   memory::Arena* arena = nullptr;
   memory::BlockIndexer* indexer = nullptr;
-  memory::Arena* host_arena = nullptr;       // as Backend::host_arena
-  std::unique_ptr<memory::Journal> journal;  // null: nothing outlives the process
+  memory::Arena* host_arena = nullptr;                 // as Backend::host_arena
+  std::unique_ptr<memory::Journal> journal = nullptr;  // null: nothing outlives the process
+  // Null: there are no checkpoints, sessions are computed again from their logs.
+  std::unique_ptr<memory::ExtentStore> extents = nullptr;
+  // Of what computes, as checkpoints are bound to: Backend's, and BuildId().
+  std::string build = "", device_kind = "", page_form = "";
   Engine::Options options;
   std::function<absl::Time()> now = absl::Now;  // called on the loop's thread
 };

@@ -33,6 +33,7 @@ absl::Status Session::Wake(memory::MemoryPool* pool) {
 absl::StatusOr<SessionWork> SessionWork::Begin(std::shared_ptr<Session> session,
                                                memory::Position end) {
   if (absl::Status status = CheckWritable(*session, std::nullopt); !status.ok()) return status;
+  const SessionPin pin(session.get());
   absl::Status status = session->memory->Reserve(end);
   if (status.ok()) status = session->memory->BeginWork();
   if (!status.ok()) {

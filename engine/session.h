@@ -33,6 +33,7 @@ struct Snapshot {
   // A log that begins with its tokens; null: the session's own does.
   std::shared_ptr<const memory::TokenLog> log;
 };
+struct Checkpoint;
 
 struct Session {
   SessionName name;  // empty: a throw-away session, known to its work alone
@@ -43,6 +44,13 @@ struct Session {
   absl::Time create_time, update_time;
   absl::Time read_time;  // when a request last read its memory and changed nothing
   bool busy = false;     // a SessionWork holds it
+  // Of SessionKeeper: the newest durable checkpoint (null: none), whether another is under way,
+  // when a failed one may be tried again, when the session was last needed.
+  std::shared_ptr<Checkpoint> checkpoint;
+  bool checkpointing = false;
+  absl::Time checkpoint_after = absl::InfinitePast(), used_time = absl::InfinitePast();
+  bool bit_identical = true;  // as SessionInfo
+  mutable int32_t pins = 0;   // while not 0 its memory stays
   RequestBook requests;
   std::map<std::string, Snapshot> snapshots;
 
@@ -51,6 +59,18 @@ struct Session {
 
   // Gives it memory, unless it has. RESOURCE_EXHAUSTED leaves it asleep.
   absl::Status Wake(memory::MemoryPool* pool);
+};
+
+// Keeps a session's memory where it is while room for others is made.
+class SessionPin {
+ public:
+  explicit SessionPin(const Session* session) : session_(session) { ++session_->pins; }
+  ~SessionPin() { --session_->pins; }
+  SessionPin(const SessionPin&) = delete;
+  SessionPin& operator=(const SessionPin&) = delete;
+
+ private:
+  const Session* session_;
 };
 
 // FAILED_PRECONDITION unless `expected` is unset or the session's position.

@@ -193,11 +193,14 @@ absl::StatusOr<std::shared_ptr<Session>> SessionTable::MakeEmpty(
 absl::StatusOr<std::shared_ptr<Session>> SessionTable::Branch(
     const Session& parent, const memory::SpanSettings& settings) const {
   if (absl::Status status = CheckSettings(settings); !status.ok()) return status;
+  const SessionPin pin(&parent);
   auto memory = parent.memory->Fork(memory::SummaryFor(settings, pool_->geometry().bounding));
   if (!memory.ok()) return memory.status();
   std::shared_ptr<Session> session = Assemble(settings, *std::move(memory));
   session->log = parent.log;
   session->segments = parent.segments;
+  session->checkpoint = parent.checkpoint;
+  session->bit_identical = parent.bit_identical;
   return session;
 }
 
@@ -213,7 +216,8 @@ SessionInfo SessionTable::InfoOf(const Session& session) const {
           .tier = session.memory == nullptr          ? SessionTier::kAsleep
                   : session.memory->has_host_pages() ? SessionTier::kHost
                                                      : SessionTier::kDevice,
-          .last_use_time = std::max(session.update_time, session.read_time)};
+          .last_use_time = std::max(session.update_time, session.read_time),
+          .bit_identical = session.bit_identical};
 }
 
 int64_t SessionTable::BytesOf(const memory::SessionMemory& memory) const {
@@ -230,6 +234,7 @@ void SessionTable::Restore(std::vector<std::shared_ptr<Session>> sessions,
     session->requests.OnForget([this](const Request& r) { journal_->Forgotten(r); });
     const auto old = before.find(session->name);
     // The same logs: the same tokens, as far as both go.
+    if (old != before.end()) session->bit_identical = old->second->bit_identical;
     if (old != before.end() && old->second->segments == session->segments &&
         old->second->computed() <= session->position()) {
       session->memory = std::move(old->second->memory);

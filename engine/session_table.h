@@ -85,6 +85,10 @@ class SessionTable {
   // ago first, until about `pages` pages are free on the device. Whether any was moved.
   bool MakeRoom(int64_t pages);
 
+  void ForEach(const std::function<void(const std::shared_ptr<Session>&)>& visit) const {
+    for (const auto& [name, session] : sessions_) visit(session);
+  }
+
   SessionInfo InfoOf(const Session& session) const;
   // Forgets creations and generations that nobody may ask for any more.
   void Expire();

@@ -28,6 +28,8 @@ class Arena {
   virtual void Copy(void* to, const void* from, size_t bytes) = 0;
   // Copies from host memory, which may be used again at once.
   virtual void CopyFromHost(void* to, const void* from, size_t bytes) = 0;
+  // Copies to host memory what everything started before has left there; waits for it.
+  virtual void CopyToHost(void* to, const void* from, size_t bytes) = 0;
 
   struct Transfer {
     void* to = nullptr;

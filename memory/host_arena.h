@@ -27,6 +27,7 @@ class HostArena : public Arena {
   void Zero(void* address, size_t bytes) override;
   void Copy(void* to, const void* from, size_t bytes) override;
   void CopyFromHost(void* to, const void* from, size_t bytes) override { Copy(to, from, bytes); }
+  void CopyToHost(void* to, const void* from, size_t bytes) override { Copy(to, from, bytes); }
 
   size_t limit_bytes() const { return limit_bytes_; }
   size_t bytes_in_use() const { return bytes_in_use_.load(); }

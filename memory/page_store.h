@@ -40,6 +40,7 @@ class PageStore {
 
   int32_t references(PageId page) const { return allocator_.references(page); }
   void* Address(PageId page) const;
+  Arena* arena() const { return arena_; }
   size_t page_bytes() const { return page_bytes_; }
   int32_t capacity() const { return allocator_.capacity(); }
   int32_t used_count() const { return allocator_.used_count(); }

@@ -99,6 +99,12 @@ void PageTable::Truncate(int64_t count) {
   }
 }
 
+PageTable::Place PageTable::PlaceOf(int64_t index) const {
+  CHECK(index >= 0 && index < count()) << "no block " << index;
+  PageStore& store = StoreOf(pages_[index].tier);
+  return {&store, pages_[index].id, store.Address(pages_[index].id)};
+}
+
 PageId PageTable::host_page(int64_t index) const {
   CHECK(index >= 0 && index < count()) << "no block " << index;
   return pages_[index].tier == Tier::kHost ? pages_[index].id : PageId();
@@ -118,7 +124,7 @@ void PageTable::SendChanged() {
 }
 
 int64_t PageTable::MoveToHost(int64_t first, int64_t last) {
-  CHECK(host_ != nullptr);
+  if (host_ == nullptr) return 0;
   CHECK_LE(last, count());
   std::vector<int64_t> movable;
   for (int64_t i = first; i < last; ++i) {

@@ -56,6 +56,14 @@ class PageTable {
   void SetPromoted(int64_t index, PageId copy);
   void SendChanged();
 
+  // Where block `index` has its bytes: never a copy.
+  struct Place {
+    PageStore* store;
+    PageId id;
+    void* address;
+  };
+  Place PlaceOf(int64_t index) const;
+
   int64_t host_count() const { return host_count_; }  // pages on the host
   int64_t count() const { return static_cast<int64_t>(pages_.size()); }
   // [count()], in the arena's memory; valid until the next Reserve or destruction.

@@ -158,7 +158,12 @@ void PromotedPages::Leave(PageTable* table, int64_t index, PageId page) {
   const auto found = copies_.find(page);
   if (found == copies_.end()) return;
   std::erase(found->second.users, User{table, index});
-  // Ours and the table's: nobody can choose the page any more.
+  Leave(page);
+}
+
+void PromotedPages::Leave(PageId page) {
+  if (!copies_.contains(page)) return;
+  // Ours and the one that goes: nobody can choose the page any more.
   const bool last = host_->references(page) == 2;
   if (!last || !policy_.arrived(page)) return;
   policy_.Remove(page);

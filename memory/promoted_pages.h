@@ -64,7 +64,10 @@ class PromotedPages {
   PageId Join(PageTable* table, int64_t index, PageId page);
   // `table` is about to release `page`.
   void Leave(PageTable* table, int64_t index, PageId page);
+  // Who is no table is about to release `page`.
+  void Leave(PageId page);
 
+  const PageStore* host() const { return host_; }
   int64_t size() const { return static_cast<int64_t>(copies_.size()); }  // pages of the device
   const PromotionStats& stats() const { return stats_; }
 

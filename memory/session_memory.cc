@@ -45,10 +45,15 @@ MemoryPool::MemoryPool(Arena* arena, BlockIndexer* indexer, const MemoryGeometry
 }
 
 bool MemoryPool::TryMakeRoom(int64_t pages) {
-  if (host_pages_ == nullptr) return false;
-  const int64_t given = promoted_->GiveBack(pages);
+  const int64_t given = promoted_ == nullptr ? 0 : promoted_->GiveBack(pages);
   if (given >= pages) return true;
   return (make_room_ && make_room_(pages - given)) || given > 0;
+}
+
+absl::StatusOr<SlotIndex> MemoryPool::AllocateSlot() {
+  absl::StatusOr<SlotIndex> slot = slots_.Allocate();
+  if (!absl::IsResourceExhausted(slot.status()) || !make_slot_ || !make_slot_()) return slot;
+  return slots_.Allocate();
 }
 
 int64_t MemoryPool::span_bus_bytes() const {
@@ -91,7 +96,7 @@ SessionMemory::SessionMemory(MemoryPool* pool, SummaryKind summary)
 
 absl::StatusOr<std::unique_ptr<SessionMemory>> SessionMemory::Create(MemoryPool* pool,
                                                                      SummaryKind summary) {
-  absl::StatusOr<SlotIndex> slot = pool->slots().Allocate();
+  absl::StatusOr<SlotIndex> slot = pool->AllocateSlot();
   if (!slot.ok()) return slot.status();
   std::unique_ptr<SessionMemory> session(new SessionMemory(pool, summary));
   session->current_ = *slot;
@@ -179,6 +184,26 @@ int64_t SessionMemory::MoveToHost(BlockIndex first, BlockIndex last, int64_t wan
   return moved;
 }
 
+std::unique_ptr<SessionImage> SessionMemory::Image(int64_t first_block, int64_t first_tile) const {
+  const MemoryGeometry& geometry = pool_->geometry();
+  const int64_t complete = published_ / geometry.layout.block_size;
+  const int64_t blocks = BlocksFor(published_);
+  auto image = std::make_unique<SessionImage>(published_, summary_, pool_->promoted());
+  for (const PageTable& table : pages_) {
+    image->AddLayer(&image->pages_, table, {first_block, complete, blocks},
+                    geometry.layout.page_bytes());
+  }
+  const int64_t tiles = TilesFor(blocks);  // 0 without a summary
+  for (const PageTable& table : tiles_) {
+    image->AddLayer(&image->tiles_, table,
+                    {first_tile, std::min(complete / kTileBlocks, tiles), tiles},
+                    geometry.layout.tile_bytes(summary_));
+  }
+  image->state_.resize(geometry.state_bytes);
+  pool_->arena()->CopyToHost(image->state_.data(), state(), geometry.state_bytes);
+  return image;
+}
+
 void SessionMemory::BuildIndex() {
   if (summary_ == SummaryKind::kNone) return;
   const PageLayout& layout = pool_->geometry().layout;
@@ -191,7 +216,7 @@ void SessionMemory::BuildIndex() {
 
 absl::Status SessionMemory::BeginWork() {
   CHECK(!working()) << "work runs already";
-  absl::StatusOr<SlotIndex> slot = pool_->slots().Allocate();
+  absl::StatusOr<SlotIndex> slot = pool_->AllocateSlot();
   if (!slot.ok()) return slot.status();
   next_ = *slot;
   return absl::OkStatus();

@@ -25,6 +25,7 @@
 #include "memory/page_store.h"
 #include "memory/page_table.h"
 #include "memory/promoted_pages.h"
+#include "memory/session_image.h"
 #include "memory/span_settings.h"
 #include "memory/state_store.h"
 
@@ -80,6 +81,11 @@ class MemoryPool {
   // Copies of pages of the host go first. Whether any page came free.
   bool TryMakeRoom(int64_t pages);
 
+  // Called when a state slot is wanted and none is free: gives one back. Whether it did.
+  void set_make_slot(std::function<bool()> make_slot) { make_slot_ = std::move(make_slot); }
+  // RESOURCE_EXHAUSTED when every slot is taken and stays so.
+  absl::StatusOr<SlotIndex> AllocateSlot();
+
  private:
   Arena* arena_;
   BlockIndexer* indexer_;
@@ -90,6 +96,7 @@ class MemoryPool {
   PageStore tiles_;
   StateStore slots_;
   MakeRoom make_room_;
+  std::function<bool()> make_slot_;
 };
 
 class SessionMemory {
@@ -112,6 +119,11 @@ class SessionMemory {
   // Gives back pages and tiles that lie wholly at or beyond `end`, which is at
   // least published().
   void Trim(Position end);
+
+  // What it has published, for another thread to read while work goes on: complete blocks from
+  // `first_block` on and complete tiles from `first_tile` on are shared, what still changes is
+  // copied to the host. Precondition: no step runs.
+  std::unique_ptr<SessionImage> Image(int64_t first_block, int64_t first_tile) const;
 
   // Moves pages of complete blocks [first, last) to the host, in every layer, the first ones
   // first, until `wanted` are moved or no more can be. How many were.
@@ -143,6 +155,7 @@ class SessionMemory {
   int64_t tile_count() const;
 
  private:
+  friend class SessionLoad;
   SessionMemory(MemoryPool* pool, SummaryKind summary);
 
   int64_t BlocksFor(Position end) const;

@@ -47,6 +47,13 @@ Chunk TokenLog::ChunkAt(Position position, int32_t query_chunk_tokens) const {
   return {.begin = position, .end = std::min(run_end, border), .kind = TokenKind::kAppended};
 }
 
+Position TokenLog::ChunkBegin(Position position, int32_t query_chunk_tokens) const {
+  if (position == size()) return position;
+  const Run& run = runs_[RunAt(position)];
+  if (run.kind == TokenKind::kGenerated) return position;
+  return std::max(run.begin, position / query_chunk_tokens * query_chunk_tokens);
+}
+
 Position TokenLog::RunEnd(Position position) const {
   const size_t next = RunAt(position) + 1;
   return next < runs_.size() ? runs_[next].begin : size();

@@ -38,6 +38,8 @@ class TokenLog {
   // The chunk that begins at `position`; empty at the end of the log.
   // Precondition: `position` is a chunk's begin or size().
   Chunk ChunkAt(Position position, int32_t query_chunk_tokens) const;
+  // Where the chunk that holds `position` begins; size() at the end of the log.
+  Position ChunkBegin(Position position, int32_t query_chunk_tokens) const;
 
   // Its first `end` tokens. An append that is cut there keeps its beginning.
   TokenLog Prefix(Position end) const;

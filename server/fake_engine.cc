@@ -271,6 +271,10 @@ void FakeEngine::Search(SessionName, std::vector<TokenId>, int32_t,
   Post([this, done] { done(search_result); });
 }
 
+void FakeEngine::CheckpointAll(absl::Time, std::function<void(absl::Status)> done) {
+  Post([done = std::move(done)] { done(absl::OkStatus()); });
+}
+
 EngineStats FakeEngine::Stats() const {
   absl::MutexLock lock(&mutex_);
   EngineStats stats;

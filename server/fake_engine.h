@@ -88,6 +88,7 @@ class FakeEngine : public Engine {
              Done<std::vector<SampledToken>> done) override;
   void Search(SessionName session, std::vector<TokenId> tokens, int32_t limit,
               std::shared_ptr<std::atomic<bool>> cancelled, Done<SearchResult> done) override;
+  void CheckpointAll(absl::Time deadline, std::function<void(absl::Status)> done) override;
   EngineStats Stats() const override;
   const EngineLimits& limits() const override { return engine_limits; }
   const HybridModel& model() const override { return model_; }

@@ -75,6 +75,19 @@ ABSL_FLAG(int32_t, max_snapshots_per_session, eidetic::EngineLimits().max_snapsh
 ABSL_FLAG(absl::Duration, request_retention, eidetic::EngineLimits().request_retention,
           "how long a request id is remembered");
 
+ABSL_FLAG(absl::Duration, checkpoint_idle, eidetic::EngineLimits().keeping.checkpoint_idle,
+          "with --data_folder: a session's memory is written there when it rested so long");
+ABSL_FLAG(int64_t, checkpoint_tokens, eidetic::EngineLimits().keeping.checkpoint_tokens,
+          "and while it works, each time that so many tokens more were computed");
+ABSL_FLAG(absl::Duration, sleep_after, eidetic::EngineLimits().keeping.sleep_after,
+          "a session that rested so long gives its memory back, and is loaded when it is next "
+          "needed; 0: never, unless memory runs out");
+ABSL_FLAG(int32_t, max_checkpoints_under_way,
+          eidetic::EngineLimits().keeping.max_checkpoints_under_way,
+          "sessions whose memory is written at once; each holds a state in main memory meanwhile");
+ABSL_FLAG(absl::Duration, checkpoint_retry, eidetic::EngineLimits().keeping.checkpoint_retry,
+          "after a checkpoint that could not be written, the next try");
+
 ABSL_FLAG(int32_t, max_request_bytes, eidetic::ServerOptions().max_request_bytes,
           "size of one request message; larger ones are refused unread");
 ABSL_FLAG(int64_t, max_import_bytes, eidetic::ServerOptions().max_import_bytes,
@@ -145,6 +158,12 @@ absl::Status TakeLimits(EngineLimits* to) {
       Take(FLAGS_max_requests_per_session, 1, 1 << 20, &to->max_requests_per_session),
       Take(FLAGS_max_snapshots_per_session, 0, 1 << 20, &to->max_snapshots_per_session),
       Take(FLAGS_request_retention, absl::ZeroDuration(), &to->request_retention),
+      Take(FLAGS_checkpoint_idle, absl::ZeroDuration(), &to->keeping.checkpoint_idle),
+      Take(FLAGS_checkpoint_tokens, 1, std::numeric_limits<int64_t>::max(),
+           &to->keeping.checkpoint_tokens),
+      Take(FLAGS_sleep_after, absl::ZeroDuration(), &to->keeping.sleep_after),
+      Take(FLAGS_max_checkpoints_under_way, 1, 1 << 10, &to->keeping.max_checkpoints_under_way),
+      Take(FLAGS_checkpoint_retry, absl::ZeroDuration(), &to->keeping.checkpoint_retry),
   });
   if (!status.ok()) return status;
   if (to->block_tokens % 16 != 0) {

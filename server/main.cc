@@ -17,6 +17,8 @@
 #include "absl/flags/usage_config.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/notification.h"
+#include "absl/time/clock.h"
 #include "engine/backend/create_backend.h"
 #include "engine/engine.h"
 #include "server/flags.h"
@@ -92,6 +94,16 @@ absl::StatusOr<std::unique_ptr<Engine>> CreateEngine(const CommandLine& line,
   return Engine::CreateRandom(line.random_config, kRandomSeed, folder, backend, options);
 }
 
+// What is not on the disk at the deadline is computed again from the journal.
+void CheckpointSessions(Engine* engine, absl::Time deadline) {
+  absl::Notification done;
+  engine->CheckpointAll(deadline, [&done](const absl::Status& status) {
+    if (!status.ok()) LOG(WARNING) << status;
+    done.Notify();
+  });
+  done.WaitForNotification();
+}
+
 absl::Status Serve(const CommandLine& line, const std::string& argv0, const sigset_t& signals) {
   const auto folder = FindModelFolder(line.model_folder, argv0);
   if (!folder.ok()) return folder.status();
@@ -125,7 +137,9 @@ absl::Status Serve(const CommandLine& line, const std::string& argv0, const sigs
     CHECK_EQ(sigwait(&signals, &signal), 0);
     LOG(INFO) << "ending after signal " << signal;
     LeaveAtNextSignal(signals);
+    const absl::Time deadline = absl::Now() + line.server.shutdown_grace;
     (*server)->Shutdown(line.server.shutdown_grace);
+    CheckpointSessions(engine->get(), deadline);
   }
   metrics->Watch(nullptr);
   return status;

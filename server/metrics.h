@@ -32,6 +32,7 @@ class Metrics : public EngineObserver, public prometheus::Collectable {
   void OnStep(const Step& step) override;
   void OnQueued(double seconds) override { queue_seconds_.Observe(seconds); }
   void OnFirstToken(double seconds) override { first_token_seconds_.Observe(seconds); }
+  void OnWake(double seconds) override { wake_seconds_.Observe(seconds); }
   void OnInterToken(double seconds) override { inter_token_seconds_.Observe(seconds); }
 
   // One RPC ended. Both are labels: the caller sees to it that there are few of them.
@@ -47,6 +48,7 @@ class Metrics : public EngineObserver, public prometheus::Collectable {
   prometheus::Histogram& first_token_seconds_;
   prometheus::Histogram& inter_token_seconds_;
   prometheus::Histogram& queue_seconds_;
+  prometheus::Histogram& wake_seconds_;
   prometheus::Family<prometheus::Histogram>& step_seconds_;
   prometheus::Histogram& decode_step_seconds_;
   prometheus::Histogram& prefill_step_seconds_;

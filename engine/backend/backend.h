@@ -34,6 +34,10 @@ class Backend {
   virtual ~Backend() = default;
 
   virtual std::string name() const = 0;  // "cpu (avx3, 2 threads)"
+  // What results depend on in their bits: those of one build and kind are equal.
+  virtual std::string device_kind() const { return name(); }
+  // How it lays out pages and tiles: who has another can not read them.
+  virtual std::string page_form() const { return "host"; }
   virtual memory::Arena* arena() = 0;
   // Pinned host memory that operations read in place; null where there is none.
   virtual memory::Arena* host_arena() { return nullptr; }

@@ -18,6 +18,8 @@ class ForwardingBackend : public Backend {
   explicit ForwardingBackend(Backend* backend) : backend_(backend) {}
 
   std::string name() const override { return backend_->name(); }
+  std::string device_kind() const override { return backend_->device_kind(); }
+  std::string page_form() const override { return backend_->page_form(); }
   memory::Arena* arena() override { return backend_->arena(); }
   memory::Arena* host_arena() override { return backend_->host_arena(); }
   memory::BlockIndexer* indexer() override { return backend_->indexer(); }

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "engine/durable/checkpoint.h"
+
 namespace eidetic {
 
 void SessionJournal::Hold(std::span<const LogSegment> segments) {
@@ -25,6 +27,14 @@ void SessionJournal::Created(Session* session) {
   if (ledger_->batch() == nullptr || session->name.session.empty()) return;
   Hold(session->segments);
   Branched(session);
+  if (session->checkpoint != nullptr) Checkpointed(*session);
+}
+
+void SessionJournal::Checkpointed(const Session& session) {
+  memory::JournalBatch* const batch = ledger_->batch();
+  if (batch == nullptr || session.name.session.empty()) return;
+  batch->Put(CheckpointKeyOf(session.name),
+             EncodeCheckpoint(session.checkpoint->record, session.bit_identical));
 }
 
 void SessionJournal::Rewound(Session* session, std::vector<LogSegment> kept) {
@@ -67,6 +77,7 @@ void SessionJournal::Deleted(const Session& session) {
   memory::JournalBatch* const batch = ledger_->batch();
   if (batch == nullptr || session.name.session.empty()) return;
   batch->Delete(KeyOf(session.name));
+  batch->Delete(CheckpointKeyOf(session.name));
   batch->DeletePrefix(RequestPrefix(session.name));
   batch->DeletePrefix(TokenPrefix(session.name));
   batch->DeletePrefix(SnapshotPrefix(session.name));

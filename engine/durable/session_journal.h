@@ -44,6 +44,8 @@ class SessionJournal {
   void Deleted(const SnapshotName& name, const Snapshot& snapshot);
   // These, and no others, stand in the journal, and no log beyond `last_log`.
   void Restored(std::span<const std::shared_ptr<Session>> sessions, LogId last_log);
+  // It has the checkpoint that it carries.
+  void Checkpointed(const Session& session);
   // Tokens [begin, position) were added: one append, or one generated token.
   void Added(const Session& session, memory::Position begin);
 

@@ -21,10 +21,27 @@ absl::Status BadKey(std::string_view what) {
                    "'s key has another form; restore the data folder from a backup"));
 }
 
+// A key of `prefix`, a tenant and a session.
+absl::StatusOr<SessionName> ParseNamed(std::string_view prefix, std::string_view what,
+                                       std::string_view key) {
+  const size_t slash = key.find('/', prefix.size());
+  if (!key.starts_with(prefix) || slash == key.npos) return BadKey(what);
+  SessionName name{std::string(key.substr(prefix.size(), slash - prefix.size())),
+                   std::string(key.substr(slash + 1))};
+  if (!SessionName::IsSegment(name.tenant) || !SessionName::IsSegment(name.session)) {
+    return BadKey(what);
+  }
+  return name;
+}
+
 }  // namespace
 
 std::string KeyOf(const SessionName& session) {
   return absl::StrCat("s/", session.tenant, "/", session.session);
+}
+
+std::string CheckpointKeyOf(const SessionName& session) {
+  return absl::StrCat("m/", session.tenant, "/", session.session);
 }
 
 std::string CreationKeyOf(const std::string& tenant, const std::string& request_id) {
@@ -84,13 +101,11 @@ std::string KeyOfToken(const RequestKey& request, int64_t n) {
 }
 
 absl::StatusOr<SessionName> ParseSessionKey(std::string_view key) {
-  const size_t slash = key.find('/', 2);
-  if (!key.starts_with("s/") || slash == key.npos) return BadKey("session");
-  SessionName name{std::string(key.substr(2, slash - 2)), std::string(key.substr(slash + 1))};
-  if (!SessionName::IsSegment(name.tenant) || !SessionName::IsSegment(name.session)) {
-    return BadKey("session");
-  }
-  return name;
+  return ParseNamed("s/", "session", key);
+}
+
+absl::StatusOr<SessionName> ParseCheckpointKey(std::string_view key) {
+  return ParseNamed("m/", "checkpoint", key);
 }
 
 absl::StatusOr<SnapshotName> ParseSnapshotKey(std::string_view key) {

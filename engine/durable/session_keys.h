@@ -5,6 +5,7 @@
 //   b/model                                  the content hash of the sessions' model
 //   c/{tenant}/{request id}                  CreationRecord
 //   e/{owner}{be16 length}{request id}{be64 n}  TokenRecord of the n-th token of an answer
+//   m/{tenant}/{session}                     CheckpointRecord (checkpoint.h)
 //   n/{be64 log}                             LogEnd
 //   p/{tenant}/{session}/{snapshot}          SnapshotRecord
 //   r/{owner}{be16 length}{request id}       RequestRecord
@@ -46,6 +47,7 @@ struct RequestKey {
 };
 
 std::string KeyOf(const SessionName& session);
+std::string CheckpointKeyOf(const SessionName& session);
 std::string CreationKeyOf(const std::string& tenant, const std::string& request_id);
 std::string RunPrefix(LogId log);
 std::string KeyOfRun(LogId log, memory::Position begin);
@@ -61,6 +63,7 @@ std::string TokenPrefix(const SessionName& owner);
 std::string KeyOfToken(const RequestKey& request, int64_t n);
 
 absl::StatusOr<SessionName> ParseSessionKey(std::string_view key);
+absl::StatusOr<SessionName> ParseCheckpointKey(std::string_view key);
 absl::StatusOr<RequestKey> ParseRequestKey(std::string_view key);
 absl::StatusOr<SnapshotName> ParseSnapshotKey(std::string_view key);
 // Tenant and request id.

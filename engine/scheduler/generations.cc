@@ -28,6 +28,13 @@ std::shared_ptr<Request> Generations::Known(const GenerateSpec& spec,
   return book == tenants_.end() ? nullptr : book->second.Find(spec.request_id);
 }
 
+bool Generations::NeedsMemory(const GenerateSpec& spec) const {
+  const auto session = sessions_->Find(*spec.session);
+  if (!session.ok()) return false;
+  const std::shared_ptr<Request> request = Known(spec, session->get());
+  return request == nullptr || !(request->running || request->ended);
+}
+
 absl::StatusOr<Generations::Reader> Generations::Generate(const GenerateSpec& spec) {
   std::shared_ptr<Session> session;
   if (spec.session) {

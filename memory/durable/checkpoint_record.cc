@@ -28,6 +28,7 @@ void Write(const CheckpointBinding& binding, RecordWriter& to) {
   to.Varint(binding.kv_element_bytes);
   to.Varint(binding.state_bytes);
   to.Varint(binding.summary_kind);
+  to.String(binding.page_form);
   to.String(binding.build);
   to.String(binding.device_kind);
 }
@@ -42,6 +43,7 @@ void Read(RecordReader& from, CheckpointBinding& binding) {
   binding.kv_element_bytes = from.AtMost(kMaxUint8);
   binding.state_bytes = from.AtMost(kMaxInt64);
   binding.summary_kind = from.AtMost(kMaxUint8);
+  binding.page_form = from.String();
   binding.build = from.String();
   binding.device_kind = from.String();
 }
@@ -154,7 +156,8 @@ absl::StatusOr<BindingMatch> CompareBindings(const CheckpointBinding& theirs,
         number("attention_layers", theirs.attention_layers, ours.attention_layers),
         number("kv_element_bytes", theirs.kv_element_bytes, ours.kv_element_bytes),
         number("state_bytes", theirs.state_bytes, ours.state_bytes),
-        number("summary_kind", theirs.summary_kind, ours.summary_kind)}) {
+        number("summary_kind", theirs.summary_kind, ours.summary_kind),
+        Field{"page_form", theirs.page_form, ours.page_form}}) {
     if (field.theirs != field.ours) return Differs(field.name, field.theirs, field.ours);
   }
   return theirs == ours ? BindingMatch::kEqual : BindingMatch::kUsable;

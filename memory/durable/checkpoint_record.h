@@ -27,6 +27,7 @@ struct CheckpointBinding {
   uint8_t kv_element_bytes = 0;
   int64_t state_bytes = 0;   // of a state slot
   uint8_t summary_kind = 0;  // a SummaryKind
+  std::string page_form = "";  // how the backend lays out a page's bytes
   std::string build, device_kind;
   friend bool operator==(const CheckpointBinding&, const CheckpointBinding&) = default;
 };

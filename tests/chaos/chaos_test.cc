@@ -36,8 +36,7 @@ class Victim {
   void Live(absl::Duration life, const std::string& fail_point) {
     std::vector<std::string> environment;
     if (!fail_point.empty()) environment.push_back("EIDETIC_FAIL_POINT=" + fail_point);
-    ServerProcess server({"--data_folder=" + folder_, "--threads=1", "--max_pages=16384"},
-                         environment);
+    ServerProcess server(Flags(), environment);
     Set(server.channel());
     for (const absl::Time end = absl::Now() + life; absl::Now() < end && !server.Ended();) {
       absl::SleepFor(absl::Milliseconds(2));
@@ -48,20 +47,35 @@ class Victim {
 
   // From now on one server, until the clients are through.
   void LiveOn(const std::function<void()>& wait) {
-    ServerProcess server({"--data_folder=" + folder_, "--threads=1", "--max_pages=16384"});
+    ServerProcess server(Flags());
     Set(server.channel());
     wait();
+    last_metrics_ = server.Metrics();
     Set(nullptr);
     EXPECT_EQ(server.Stop(), 0);
   }
 
+  // Of the one that lived on: checkpoints that were written, loaded, refused.
+  int64_t Checkpoints(const std::string& kind) const {
+    const auto found = last_metrics_.find("eidetic_checkpoints_total{kind=\"" + kind + "\"}");
+    return found == last_metrics_.end() ? -1 : static_cast<int64_t>(found->second);
+  }
+
  private:
+  // Sessions are checkpointed all the time, and sleep as soon as they rest.
+  std::vector<std::string> Flags() const {
+    return {"--data_folder=" + folder_,  "--threads=1",
+            "--max_pages=16384",         "--checkpoint_tokens=64",
+            "--checkpoint_idle=50ms",    "--sleep_after=100ms"};
+  }
+
   void Set(std::shared_ptr<grpc::Channel> channel) {
     absl::MutexLock lock(&mutex_);
     channel_ = std::move(channel);
   }
 
   const std::string folder_;
+  std::map<std::string, double> last_metrics_;
   absl::Mutex mutex_;
   std::shared_ptr<grpc::Channel> channel_ ABSL_GUARDED_BY(mutex_);
 };
@@ -107,12 +121,14 @@ TEST(ChaosTest, NothingAcknowledgedIsLostDoubledOrReordered) {
     });
   }
   std::mt19937_64 random(11);
-  const char* points[] = {"journal.before_write", "journal.after_write"};
+  const char* points[] = {"journal.before_write",       "journal.after_write",
+                          "checkpoint.before_extents",  "checkpoint.after_extents",
+                          "checkpoint.before_manifest", "checkpoint.after_manifest"};
   int at_points = 0;
   for (int kill = 0; kill < Kills(); ++kill) {
     std::string point;
-    if (random() % 3 == 0) {
-      point = absl::StrCat(points[random() % std::size(points)], ":", 1 + random() % 60);
+    if (random() % 2 == 0) {
+      point = absl::StrCat(points[random() % std::size(points)], ":", 1 + random() % 40);
       ++at_points;
     }
     victim.Live(absl::Milliseconds(50 + random() % 1200), point);
@@ -121,6 +137,11 @@ TEST(ChaosTest, NothingAcknowledgedIsLostDoubledOrReordered) {
   victim.LiveOn([&] {
     for (std::thread& client : clients) client.join();
   });
+  EXPECT_GT(victim.Checkpoints("written"), 0);
+  EXPECT_EQ(victim.Checkpoints("refused"), 0);
+  std::printf("bench name=chaos last_life written=%lld loaded=%lld\n",
+              static_cast<long long>(victim.Checkpoints("written")),
+              static_cast<long long>(victim.Checkpoints("loaded")));
   std::printf("bench name=chaos kills=%d at_fail_points=%d sessions=%lld retries=%lld\n", Kills(),
               at_points, static_cast<long long>(played), static_cast<long long>(retries));
 }

@@ -47,6 +47,9 @@ class CpuBackend : public Backend {
     return absl::StrCat("cpu (", absl::AsciiStrToLower(cpu::SimdTargetName()), ", ",
                         pool_.threads(), pool_.threads() == 1 ? " thread)" : " threads)");
   }
+  std::string device_kind() const override {
+    return absl::StrCat("cpu ", absl::AsciiStrToLower(cpu::SimdTargetName()));
+  }
   memory::Arena* arena() override { return &arena_; }
   memory::BlockIndexer* indexer() override { return &indexer_; }
   size_t activation_bytes() const override { return sizeof(float); }

@@ -90,9 +90,8 @@ class CudaBackend final : public Backend, private memory::BlockIndexer {
       : device_(options.device),
         stream_(stream),
         cublas_(cublas),
-        name_(absl::StrCat("cuda:", options.device, " (", properties.name, ", ",
-                           options.float32 ? "float32" : "bf16",
-                           options.batch_invariant ? ", batch-invariant)" : ")")),
+        details_(absl::StrCat(" (", properties.name, ", ", options.float32 ? "float32" : "bf16",
+                              options.batch_invariant ? ", batch-invariant)" : ")")),
         queue_(std::make_unique<LaunchQueue>(stream)),
         scratch_(std::make_unique<Scratch>(queue_.get())),
         rope_(std::make_unique<RopeTable>(queue_.get())),
@@ -132,7 +131,9 @@ class CudaBackend final : public Backend, private memory::BlockIndexer {
     return absl::UnavailableError("cuBLAS does not start on this device; check its version");
   }
 
-  std::string name() const override { return name_; }
+  std::string name() const override { return absl::StrCat("cuda:", device_, details_); }
+  std::string device_kind() const override { return "cuda" + details_; }
+  std::string page_form() const override { return "cuda"; }
   memory::Arena* arena() override { return &arena_; }
   memory::Arena* host_arena() override { return &pinned_; }
   memory::BlockIndexer* indexer() override { return this; }
@@ -216,7 +217,7 @@ class CudaBackend final : public Backend, private memory::BlockIndexer {
   const int32_t device_;
   const cudaStream_t stream_;
   const cublasHandle_t cublas_;
-  const std::string name_;
+  const std::string details_;
   absl::Mutex mutex_;  // guards queue, scratch and context
   std::unique_ptr<LaunchQueue> queue_;
   std::unique_ptr<Scratch> scratch_;

@@ -64,6 +64,14 @@ void DeviceArena::CopyFromHost(void* to, const void* from, size_t bytes) {
   cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, InOrder());
 }
 
+void DeviceArena::CopyToHost(void* to, const void* from, size_t bytes) {
+  absl::MutexLock lock(mutex_);
+  const cudaStream_t stream = InOrder();
+  // From the device's memory or from pinned memory of the host.
+  cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, stream);
+  cudaStreamSynchronize(stream);
+}
+
 memory::Arena::Ticket DeviceArena::CopyBeside(std::span<const Transfer> transfers) {
   absl::MutexLock lock(mutex_);
   return side_.Start(transfers, InOrder());

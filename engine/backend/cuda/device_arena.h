@@ -29,6 +29,7 @@ class DeviceArena final : public memory::Arena {
   void Zero(void* address, size_t bytes) override;
   void Copy(void* to, const void* from, size_t bytes) override;
   void CopyFromHost(void* to, const void* from, size_t bytes) override;
+  void CopyToHost(void* to, const void* from, size_t bytes) override;
 
   Ticket CopyBeside(std::span<const Transfer> transfers) override;
   Progress Poll(Ticket ticket) override;

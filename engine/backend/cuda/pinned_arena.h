@@ -26,6 +26,9 @@ class PinnedArena final : public memory::Arena {
   void CopyFromHost(void* to, const void* from, size_t bytes) override {
     device_->CopyFromHost(to, from, bytes);
   }
+  void CopyToHost(void* to, const void* from, size_t bytes) override {
+    device_->CopyToHost(to, from, bytes);
+  }
 
  private:
   DeviceArena* const device_;

@@ -1,0 +1,109 @@
+#include "engine/durable/checkpoint.h"
+
+#include <glog/logging.h>
+
+#include <algorithm>
+#include <limits>
+
+#include "absl/strings/str_cat.h"
+#include "memory/durable/record.h"
+
+namespace eidetic {
+namespace {
+
+constexpr uint64_t kVersion = 1;
+
+bool AllOfSize(const std::vector<std::vector<memory::ExtentRef>>& layers, size_t bytes) {
+  for (const auto& layer : layers) {
+    for (const memory::ExtentRef& ref : layer) {
+      if (ref.bytes != static_cast<int64_t>(bytes)) return false;
+    }
+  }
+  return true;
+}
+
+absl::Status Contradicts(absl::string_view what) {
+  return absl::DataLossError(absl::StrCat("checkpoint manifest: its ", what,
+                                          " do not fit the model that it says it is of"));
+}
+
+}  // namespace
+
+std::string EncodeCheckpoint(const CheckpointRecord& record, bool bit_identical) {
+  memory::RecordWriter to;
+  to.Varint(kVersion);
+  to.Fixed64(record.log);
+  to.Varint(bit_identical);
+  to.String(record.manifest.Encode());
+  return to.Take();
+}
+
+absl::StatusOr<CheckpointRecord> DecodeCheckpoint(std::string_view bytes) {
+  memory::RecordReader from(bytes);
+  if (from.Varint() != kVersion) {
+    return absl::FailedPreconditionError(
+        "checkpoint: of a version that this server does not know; start the server that wrote it");
+  }
+  CheckpointRecord record;
+  record.log = from.Fixed64();
+  record.bit_identical = from.AtMost(1) == 1;
+  const std::string_view manifest = from.String();
+  if (absl::Status status = from.Finish("checkpoint"); !status.ok()) return status;
+  auto decoded = memory::CheckpointManifest::Decode(manifest);
+  if (!decoded.ok()) return decoded.status();
+  record.manifest = *std::move(decoded);
+  return record;
+}
+
+LogId LogBefore(std::span<const LogSegment> segments, memory::Position position) {
+  const auto after =
+      std::find_if(segments.begin(), segments.end(),
+                   [position](const LogSegment& segment) { return segment.begin >= position; });
+  CHECK(after != segments.begin()) << "no log has a token before " << position;
+  return (after - 1)->log;
+}
+
+memory::Position SharedPast(std::span<const LogSegment> segments, const CheckpointRecord& record) {
+  for (size_t i = 0; i < segments.size(); ++i) {
+    if (segments[i].log != record.log) continue;
+    const memory::Position end = i + 1 < segments.size()
+                                     ? segments[i + 1].begin
+                                     : std::numeric_limits<memory::Position>::max();
+    return std::min(end, record.manifest.position);
+  }
+  return 0;
+}
+
+memory::CheckpointBinding BindingOf(const memory::MemoryGeometry& geometry) {
+  memory::CheckpointBinding binding;
+  binding.block_tokens = geometry.layout.block_size;
+  binding.head_dim = geometry.layout.head_dim;
+  binding.kv_heads = geometry.layout.kv_heads;
+  binding.attention_layers = geometry.attention_layers;
+  binding.kv_element_bytes = static_cast<uint8_t>(geometry.layout.element_bytes);
+  binding.state_bytes = static_cast<int64_t>(geometry.state_bytes);
+  return binding;
+}
+
+absl::Status CheckSizes(const memory::CheckpointManifest& manifest,
+                        const memory::MemoryGeometry& geometry) {
+  constexpr auto kLastKind = memory::SummaryKind::kCodes;
+  const uint8_t kind = manifest.binding.summary_kind;
+  if (kind > static_cast<uint8_t>(kLastKind)) return Contradicts("summaries");
+  const auto summary = static_cast<memory::SummaryKind>(kind);
+  if (!AllOfSize(manifest.pages, geometry.layout.page_bytes())) return Contradicts("pages");
+  const int64_t blocks = manifest.pages.empty() ? 0 : manifest.pages.front().size();
+  const int64_t tiles = summary == memory::SummaryKind::kNone
+                            ? 0
+                            : (blocks + memory::kTileBlocks - 1) / memory::kTileBlocks;
+  for (const auto& layer : manifest.tiles) {
+    if (static_cast<int64_t>(layer.size()) != tiles) return Contradicts("tiles");
+  }
+  if (!AllOfSize(manifest.tiles, geometry.layout.tile_bytes(summary))) return Contradicts("tiles");
+  if (manifest.state.bytes != static_cast<int64_t>(geometry.state_bytes)) {
+    return Contradicts("states");
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace eidetic

@@ -1,0 +1,93 @@
+// Writes and reads checkpoints on a thread of its own; the loop never waits for the disk.
+//
+// What: jobs in, answers out. The loop calls RunDone, which calls what ended. Loads go before
+//   checkpoints: a request waits for them. A checkpoint that nobody has any more gives its
+//   extents back, on that thread; what is left when the process ends stays on the disk.
+// Thread safety: thread-safe; RunDone on the loop's thread alone. Answers are called there.
+// Ownership: owns jobs until they are answered; borrows the store. Checkpoints may outlive it.
+// Preconditions: after Stop nothing is answered any more, and RunDone is not called.
+#ifndef EIDETIC_ENGINE_DURABLE_CHECKPOINTER_H_
+#define EIDETIC_ENGINE_DURABLE_CHECKPOINTER_H_
+
+#include <atomic>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/functional/any_invocable.h"
+#include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
+#include "engine/durable/checkpoint.h"
+#include "engine/durable/checkpoint_io.h"
+
+namespace eidetic {
+
+class Checkpointer {
+ public:
+  using Answer = absl::AnyInvocable<void()>;
+
+  // `on_answer`: called on any thread when there is something for RunDone.
+  Checkpointer(memory::ExtentStore* store, std::function<void()> on_answer);
+  ~Checkpointer() { Stop(); }
+
+  struct WriteJob {
+    std::unique_ptr<memory::SessionImage> image;
+    std::shared_ptr<const Checkpoint> base;  // as WriteExtents says; may be null
+    memory::CheckpointBinding binding;
+    LogId log = 0;
+    std::function<void(absl::StatusOr<std::shared_ptr<Checkpoint>>)> done;
+  };
+  void Write(WriteJob job);
+
+  struct LoadJob {
+    std::shared_ptr<const Checkpoint> from;
+    std::unique_ptr<memory::SessionLoad> into;
+    std::function<void(absl::StatusOr<std::unique_ptr<memory::SessionMemory>>)> done;
+  };
+  void Load(LoadJob job);
+
+  // A checkpoint that the journal has: its extents are referenced from now on.
+  std::shared_ptr<Checkpoint> Adopt(CheckpointRecord record);
+
+  // Has `answer` called by RunDone.
+  void Post(Answer answer);
+  // Whether there was any.
+  bool RunDone();
+  // Ends the thread; a job under way is given up. Jobs that wait are forgotten.
+  void Stop();
+
+ private:
+  // What checkpoints that outlive us still find.
+  struct Shared {
+    absl::Mutex mutex;
+    bool stopped ABSL_GUARDED_BY(mutex) = false;
+    std::deque<LoadJob> loads ABSL_GUARDED_BY(mutex);
+    std::deque<WriteJob> writes ABSL_GUARDED_BY(mutex);
+    std::deque<memory::CheckpointManifest> dropped ABSL_GUARDED_BY(mutex);
+    bool HasWork() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
+      return stopped || !loads.empty() || !writes.empty() || !dropped.empty();
+    }
+  };
+
+  std::shared_ptr<Checkpoint> Own(CheckpointRecord record);
+  void Run();
+  void Do(WriteJob job);
+  void Do(LoadJob job);
+  void Do(const memory::CheckpointManifest& dropped);
+
+  memory::ExtentStore* const store_;
+  const std::function<void()> on_answer_;
+  const std::shared_ptr<Shared> shared_ = std::make_shared<Shared>();
+  std::atomic<bool> stop_ = false;
+
+  absl::Mutex mutex_;
+  std::vector<Answer> answers_ ABSL_GUARDED_BY(mutex_);
+  std::thread thread_;
+};
+
+}  // namespace eidetic
+
+#endif  // EIDETIC_ENGINE_DURABLE_CHECKPOINTER_H_

@@ -1,0 +1,133 @@
+// Keeps sessions' memory on the disk: decides when a session is checkpointed, put to sleep, woken.
+//
+// What: checkpoints sessions that rest, that have computed much, and all when the server ends. A
+//   session that rests long, or the one that rested longest when memory runs out, gives its
+//   memory back, if all of it stands in a durable checkpoint. Who needs a session that sleeps
+//   waits while it is loaded; what can not be loaded is computed again from the log.
+// Thread safety: the loop's thread, but for Stats' fields that it copies. Ownership: borrows
+//   everything; shares sessions while work on them is under way.
+// Preconditions: Restore was called. Not to be called after the loop has ended, but for Close.
+#ifndef EIDETIC_ENGINE_DURABLE_SESSION_KEEPER_H_
+#define EIDETIC_ENGINE_DURABLE_SESSION_KEEPER_H_
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "engine/durable/checkpointer.h"
+#include "engine/durable/ledger.h"
+#include "engine/engine.h"
+#include "engine/session_table.h"
+#include "memory/durable/extent_store.h"
+#include "memory/durable/journal.h"
+#include "memory/session_memory.h"
+
+namespace eidetic {
+
+struct KeeperParts {
+  memory::ExtentStore* extents = nullptr;
+  const memory::Journal* journal = nullptr;
+  Ledger* ledger = nullptr;
+  SessionTable* sessions = nullptr;
+  memory::MemoryPool* pool = nullptr;
+  EngineObserver* observer = nullptr;
+  memory::CheckpointBinding binding;  // of this server; the summary's kind is each session's
+  int32_t query_chunk_tokens = 0;
+  EngineLimits::Keeping limits;
+  std::function<void()> wake;  // makes the loop turn again; any thread
+  std::function<absl::Time()> now;
+};
+
+class SessionKeeper {
+ public:
+  explicit SessionKeeper(KeeperParts parts);
+
+  // Before the table's sessions are replaced by those of the journal: their extents stay.
+  void BeforeRestore();
+  // Reads the manifests of the sessions in the table; what no manifest names is removed.
+  absl::Status Restore();
+  // Once a turn of the loop.
+  void OnTurn(absl::Time now);
+
+  // Calls `then` once the session, if it is there and sleeps, has its memory, or needs to compute
+  // it again: at once when nothing is to be loaded. RESOURCE_EXHAUSTED when there is no room.
+  using Then = absl::AnyInvocable<void(absl::Status)>;
+  void WhenAwake(const SessionName& name, Then then);
+
+  // Puts sessions to sleep until `pages` more pages are free, or one more state slot is. Whether
+  // any went.
+  bool SleepForPages(int64_t pages);
+  bool SleepForSlot();
+
+  // As Engine::CheckpointAll.
+  void CheckpointAll(absl::Time deadline, std::function<void(absl::Status)> done);
+
+  // What a deleted session had, or null, stays until the deletion is durable.
+  void HoldUntilDurable(std::shared_ptr<Checkpoint> checkpoint);
+
+  void AddStats(EngineStats* stats) const;
+
+  // The loop has ended: who waits is told `why`; the thread ends.
+  void Close(const absl::Status& why);
+
+ private:
+  using SessionPtr = std::shared_ptr<Session>;
+  struct Drain {
+    absl::Time deadline;
+    std::function<void(absl::Status)> done;
+  };
+
+  // How far what `checkpoint` holds is what the session's log gives: tokens alike do not do, since
+  // the tokens of a chunk share a choice. Where the session was cut within a chunk, or goes on
+  // where the checkpoint was, that chunk is another.
+  memory::Position Common(const Session& session, const Checkpoint& checkpoint) const;
+  // What of the session's past is in its durable checkpoint, all of it or nothing.
+  memory::Position Kept(const Session& session) const;
+  bool CanLoad(const Session& session) const;
+  bool CanSleep(const Session& session) const;
+  bool IsHere(const SessionPtr& session) const;
+  bool IsDue(const Session& session, absl::Time now) const;
+  // Awake sessions, the one that rested longest first.
+  std::vector<SessionPtr> ByRest() const;
+
+  void Scan(absl::Time now);
+  void WatchDrain(absl::Time now);
+  void Begin(const SessionPtr& session);
+  void Written(const SessionPtr& session, absl::StatusOr<std::shared_ptr<Checkpoint>> made);
+  void Published(const SessionPtr& session, std::shared_ptr<Checkpoint> made, bool durable);
+  void Load(const SessionPtr& session);
+  void Loaded(const SessionPtr& session, absl::Time begun,
+              absl::StatusOr<std::unique_ptr<memory::SessionMemory>> memory);
+  void Refuse(Session* session, const absl::Status& why);
+  void RunWaiting(const SessionName& name, const absl::Status& status);
+  bool Sleep(const std::function<bool()>& enough);
+  void Adopt(std::string_view key, std::string_view value);
+  // Why what the journal has can not be loaded, if so.
+  absl::Status CheckAdopted(const Session& session) const;
+  memory::CheckpointBinding BindingFor(const Checkpoint& checkpoint) const;
+
+  const KeeperParts parts_;
+  Checkpointer checkpointer_;
+  std::map<SessionName, std::vector<Then>> waiting_;  // for sessions that are being loaded
+  // Checkpoints that a failed journal may or may not name: kept until it is read anew.
+  std::vector<std::shared_ptr<Checkpoint>> uncertain_;
+  std::optional<Drain> drain_;
+  absl::Time last_scan_ = absl::InfinitePast();
+  bool scan_now_ = false;
+  bool short_of_memory_ = false;  // sessions that rest are checkpointed at once
+  int64_t under_way_ = 0;
+  int64_t asleep_ = 0;  // sessions, at the last scan
+  struct Counts {
+    int64_t written = 0, failed = 0, refused = 0, loaded = 0;
+  } counts_;
+};
+
+}  // namespace eidetic
+
+#endif  // EIDETIC_ENGINE_DURABLE_SESSION_KEEPER_H_

@@ -1,0 +1,134 @@
+// How SessionKeeper reads manifests and loads sessions.
+#include <glog/logging.h>
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "engine/durable/session_keeper.h"
+#include "memory/span_settings.h"
+
+namespace eidetic {
+
+void SessionKeeper::BeforeRestore() {
+  parts_.sessions->ForEach([this](const SessionPtr& session) {
+    if (session->checkpoint != nullptr) uncertain_.push_back(session->checkpoint);
+  });
+}
+
+absl::Status SessionKeeper::Restore() {
+  const absl::Status scanned =
+      parts_.journal->Scan("m/", "m/", [this](std::string_view key, std::string_view value) {
+        Adopt(key, value);
+        return true;
+      });
+  if (!scanned.ok()) return scanned;
+  uncertain_.clear();
+  scan_now_ = true;
+  const int64_t freed = parts_.extents->RemoveUnreferenced();
+  if (freed > 0) LOG(INFO) << "removed " << freed << " bytes that no checkpoint names";
+  return absl::OkStatus();
+}
+
+memory::CheckpointBinding SessionKeeper::BindingFor(const Checkpoint& checkpoint) const {
+  memory::CheckpointBinding ours = parts_.binding;
+  // Another kind of index is built anew.
+  ours.summary_kind = checkpoint.record.manifest.binding.summary_kind;
+  return ours;
+}
+
+absl::Status SessionKeeper::CheckAdopted(const Session& session) const {
+  const Checkpoint& checkpoint = *session.checkpoint;
+  const auto match = CompareBindings(checkpoint.record.manifest.binding, BindingFor(checkpoint));
+  if (!match.ok()) return match.status();
+  if (SharedPast(session.segments, checkpoint.record) > session.position()) {
+    return absl::DataLossError(absl::StrCat("stands at position ", checkpoint.position(),
+                                            ", and the log ends at ", session.position()));
+  }
+  return CheckSizes(checkpoint.record.manifest, parts_.pool->geometry());
+}
+
+void SessionKeeper::Adopt(std::string_view key, std::string_view value) {
+  const absl::StatusOr<SessionName> name = ParseCheckpointKey(key);
+  const auto found = name.ok() ? parts_.sessions->Find(*name) : name.status();
+  if (!found.ok()) {
+    LOG(ERROR) << "a checkpoint has no session: " << found.status();
+    return;
+  }
+  Session& session = **found;
+  absl::StatusOr<CheckpointRecord> record = DecodeCheckpoint(value);
+  if (!record.ok()) return Refuse(&session, record.status());
+  session.bit_identical = session.bit_identical && record->bit_identical;
+  session.checkpoint = checkpointer_.Adopt(*std::move(record));
+  if (absl::Status status = CheckAdopted(session); !status.ok()) Refuse(&session, status);
+}
+
+void SessionKeeper::Refuse(Session* session, const absl::Status& why) {
+  ++counts_.refused;
+  if (session->checkpoint != nullptr) session->checkpoint->refused = true;
+  LOG(ERROR) << "the checkpoint of " << session->name.ToString()
+             << " is refused, it is computed again from its log: " << why;
+}
+
+bool SessionKeeper::CanLoad(const Session& session) const {
+  return session.memory == nullptr && Kept(session) > 0;
+}
+
+void SessionKeeper::WhenAwake(const SessionName& name, Then then) {
+  const auto found = parts_.sessions->Find(name);
+  if (!found.ok()) return then(absl::OkStatus());  // whoever asks says so
+  const SessionPtr& session = *found;
+  session->used_time = parts_.now();
+  if (!CanLoad(*session)) return then(absl::OkStatus());
+  std::vector<Then>& waiting = waiting_[name];
+  waiting.push_back(std::move(then));
+  if (waiting.size() == 1) Load(session);
+}
+
+void SessionKeeper::Load(const SessionPtr& session) {
+  const std::shared_ptr<Checkpoint> from = session->checkpoint;
+  auto load = memory::SessionLoad::Begin(
+      parts_.pool, memory::SummaryFor(session->settings, parts_.pool->geometry().bounding),
+      static_cast<memory::SummaryKind>(from->record.manifest.binding.summary_kind),
+      from->position());
+  if (!load.ok()) return RunWaiting(session->name, load.status());
+  checkpointer_.Load({.from = from,
+                      .into = *std::move(load),
+                      .done = [this, session, begun = parts_.now()](auto memory) {
+                        Loaded(session, begun, std::move(memory));
+                      }});
+}
+
+void SessionKeeper::Loaded(const SessionPtr& session, absl::Time begun,
+                           absl::StatusOr<std::unique_ptr<memory::SessionMemory>> memory) {
+  scan_now_ = true;
+  if (!memory.ok()) {
+    Refuse(session.get(), memory.status());
+  } else if (IsHere(session) && CanLoad(*session) && Kept(*session) == (*memory)->published()) {
+    session->memory = *std::move(memory);
+    ++counts_.loaded;
+    parts_.observer->OnWake(absl::ToDoubleSeconds(parts_.now() - begun));
+    const Checkpoint& from = *session->checkpoint;
+    const auto match = CompareBindings(from.record.manifest.binding, BindingFor(from));
+    if (*match == memory::BindingMatch::kUsable && session->bit_identical) {
+      session->bit_identical = false;
+      parts_.ledger->batch()->Put(CheckpointKeyOf(session->name),
+                                  EncodeCheckpoint(from.record, false));
+      LOG(WARNING) << session->name.ToString() << " was loaded from a checkpoint of build "
+                   << from.record.manifest.binding.build << " on "
+                   << from.record.manifest.binding.device_kind
+                   << ": its tokens may differ in bits from now on";
+    }
+  }
+  RunWaiting(session->name, absl::OkStatus());
+}
+
+void SessionKeeper::RunWaiting(const SessionName& name, const absl::Status& status) {
+  const auto found = waiting_.extract(name);
+  if (found.empty()) return;
+  for (Then& then : found.mapped()) {
+    // The one before may have taken the memory again.
+    status.ok() ? WhenAwake(name, std::move(then)) : then(status);
+  }
+}
+
+}  // namespace eidetic

@@ -1,0 +1,182 @@
+// What checkpoints hold, and what becomes of those that can not be used.
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <random>
+
+#include "engine/durable/session_keys.h"
+#include "engine/engine_checkpoint_fixture.h"
+
+namespace eidetic {
+namespace {
+
+const std::string kPast(205, 'x'), kMore(70, 'y');
+
+TEST_F(EngineCheckpointTest, AfterARestartOnlyTheTailIsComputed) {
+  Start();
+  const auto expected = Expected({kPast, kMore}, "and?");
+  ASSERT_TRUE(Create("a").ok());
+  Pour("a", kPast);
+  ASSERT_TRUE(CheckpointAll().ok());
+  Pour("a", kMore);
+  Restart();
+  EXPECT_EQ(Get("a")->computed, 0) << "asleep";
+  EXPECT_EQ(TokensOf(Answer(Spec("a", "and?", 6))), expected);
+  EXPECT_EQ(ComputedTokens(), 70 + 4 + 5) << "the last token is not computed";
+  EXPECT_EQ(engine_->Stats().checkpoints_refused, 0);
+  EXPECT_TRUE(Get("a")->bit_identical);
+}
+
+TEST_F(EngineCheckpointTest, OnlyWhatIsNewIsWritten) {
+  Start();
+  ASSERT_TRUE(Create("a").ok());
+  Pour("a", std::string(2000, 'x'));
+  ASSERT_TRUE(CheckpointAll().ok());
+  const int64_t whole = engine_->Stats().checkpoint_bytes;
+  Pour("a", "little");
+  ASSERT_TRUE(CheckpointAll().ok());
+  const int64_t both = engine_->Stats().checkpoint_bytes;
+  EXPECT_GT(both, whole);
+  EXPECT_LT(both - whole, whole / 20);
+  ASSERT_TRUE(CheckpointAll().ok());
+  EXPECT_EQ(engine_->Stats().checkpoint_bytes, both) << "nothing is new";
+  EXPECT_TRUE(Eventually([&] { return engine_->Stats().checkpoints_written == 2; }));
+}
+
+TEST_F(EngineCheckpointTest, RestingAndBusySessionsAreCheckpointedInTime) {
+  EngineLimits limits = SmallLimits();
+  limits.keeping.checkpoint_tokens = 64;
+  Start(limits);
+  ASSERT_TRUE(Create("a").ok());
+  auto stream = OpenAppend("a");
+  ASSERT_TRUE(Append(**stream, kPast).ok());
+  ASSERT_TRUE(Drain(**stream).ok());
+  EXPECT_TRUE(InTime([&] { return engine_->Stats().checkpoints_written == 1; })) << "at work";
+  ASSERT_TRUE(Append(**stream, "few more").ok());
+  ASSERT_TRUE(Drain(**stream).ok());
+  clock_seconds_ += 100;
+  ASSERT_TRUE(Get("a").ok());
+  EXPECT_EQ(engine_->Stats().checkpoints_written, 1) << "it has a writer, and computed little";
+  stream->reset();
+  ASSERT_TRUE(WaitUntilFree("a"));
+  EXPECT_TRUE(InTime([&] { return engine_->Stats().checkpoints_written == 2; })) << "it rests";
+}
+
+TEST_F(EngineCheckpointTest, ForksShareExtentsAndOutliveEachOther) {
+  Start();
+  const auto expected = Expected({kPast, "a", "b"}, "and?");
+  ASSERT_TRUE(Create("a").ok());
+  Pour("a", kPast);
+  Pour("a", "a");
+  ASSERT_TRUE(CheckpointAll().ok());
+  const int64_t whole = engine_->Stats().checkpoint_bytes;
+  ASSERT_TRUE(Fork("a", "child").ok());
+  Pour("child", "b");
+  ASSERT_TRUE(CheckpointAll().ok());
+  EXPECT_LT(engine_->Stats().checkpoint_bytes - whole, whole / 4);
+  ASSERT_TRUE(Fork("a", "still").ok());  // its parent's checkpoint is its own
+  ASSERT_TRUE(Delete("a").ok());
+  Restart();
+  EXPECT_EQ(TokensOf(Answer(Spec("child", "and?", 6))), expected);
+  Pour("still", "b");
+  EXPECT_EQ(TokensOf(Answer(Spec("still", "and?", 6))), expected);
+  EXPECT_EQ(ComputedTokens(), 4 + 5 + 1 + 4 + 5);
+  EXPECT_GT(engine_->Stats().stored_bytes, 0);
+  ASSERT_TRUE(Delete("child").ok());
+  ASSERT_TRUE(Delete("still").ok());
+  EXPECT_TRUE(Eventually([&] { return engine_->Stats().stored_bytes == 0; }));
+}
+
+TEST_F(EngineCheckpointTest, DamagedExtentsAreRefusedAndTheLogIsComputed) {
+  Start();
+  const auto expected = Expected({kPast}, "and?");
+  ASSERT_TRUE(Create("a").ok());
+  Pour("a", kPast);
+  ASSERT_TRUE(CheckpointAll().ok());
+  Stop();
+  const auto file = std::filesystem::directory_iterator(extents_)->path();
+  const auto bytes = static_cast<int64_t>(std::filesystem::file_size(file));
+  const std::filesystem::path whole = extents_.parent_path() / "whole";
+  std::filesystem::create_directories(whole);
+  std::mt19937 random(5);
+  for (int round = 0; round < 30; ++round) {
+    const auto before = std::filesystem::copy_options::overwrite_existing;
+    std::filesystem::copy(journal_.folder, whole / std::to_string(round),
+                          std::filesystem::copy_options::recursive);
+    const int64_t at = random() % bytes;
+    const std::filesystem::path kept = extents_.parent_path() / "kept";
+    std::filesystem::copy_file(file, kept, before);
+    {
+      std::fstream damaged(file, std::ios::in | std::ios::out | std::ios::binary);
+      damaged.seekg(at);
+      const char byte = static_cast<char>(damaged.get());
+      damaged.seekp(at);
+      damaged.put(static_cast<char>(byte ^ (1 << random() % 8)));
+    }
+    Start();
+    EXPECT_EQ(TokensOf(Answer(Spec("a", "and?", 6))), expected) << "byte " << at;
+    EXPECT_EQ(ComputedTokens(), 205 + 4 + 5);
+    EXPECT_TRUE(Eventually([&] { return engine_->Stats().checkpoints_refused == 1; }));
+    ASSERT_TRUE(CheckpointAll().ok());
+    Restart();
+    EXPECT_EQ(Get("a")->position, 205 + 4 + 6);
+    ASSERT_TRUE(Score("a", "more").ok());
+    EXPECT_LT(ComputedTokens(), 10) << "the next checkpoint is whole";
+    Stop();
+    std::filesystem::remove_all(journal_.folder);
+    std::filesystem::rename(whole / std::to_string(round), journal_.folder);
+    std::filesystem::copy_file(kept, file, before);
+  }
+}
+
+TEST_F(EngineCheckpointTest, DamagedManifestsAreRefusedAndTheLogIsComputed) {
+  Start();
+  const auto expected = Expected({kPast}, "and?");
+  ASSERT_TRUE(Create("a").ok());
+  Pour("a", kPast);
+  ASSERT_TRUE(CheckpointAll().ok());
+  Stop();
+  const std::string key = CheckpointKeyOf(Name("a"));
+  const std::string value = *(*memory::Journal::Open(journal_))->Get(key);
+  for (size_t at = 0; at < value.size(); at += 11) {
+    std::string damaged = at % 2 == 0 ? value : value.substr(0, at);
+    if (at % 2 == 0) damaged[at] = static_cast<char>(damaged[at] ^ 0x21);
+    memory::JournalBatch batch;
+    batch.Put(key, damaged);
+    ASSERT_TRUE((*memory::Journal::Open(journal_))->Commit(std::move(batch)).ok());
+    Start();
+    const auto scored = Score("a", "and?");
+    ASSERT_TRUE(scored.ok()) << at;
+    EXPECT_EQ(ComputedTokens(), 205 + 4) << "byte " << at;
+    Stop();
+  }
+  Start();
+  EXPECT_EQ(TokensOf(Answer(Spec("a", "and?", 6))), expected);
+}
+
+TEST_F(EngineCheckpointTest, AnotherBuildIsFlaggedAndAnotherFormRefused) {
+  Start();
+  const auto expected = Expected({kPast}, "and?");
+  for (const char* id : {"a", "b"}) {
+    ASSERT_TRUE(Create(id).ok());
+    Pour(id, kPast);
+  }
+  ASSERT_TRUE(CheckpointAll().ok());
+  build_ = "build 2";
+  Restart();
+  EXPECT_EQ(TokensOf(Answer(Spec("a", "and?", 6))), expected);
+  EXPECT_EQ(ComputedTokens(), 4 + 5);
+  EXPECT_FALSE(Get("a")->bit_identical);
+  build_ = "build 1";
+  Restart();
+  EXPECT_FALSE(Get("a")->bit_identical) << "from then on";
+  EXPECT_TRUE(Get("b")->bit_identical);
+  page_form_ = "another";
+  Restart();
+  EXPECT_EQ(engine_->Stats().checkpoints_refused, 2);
+  EXPECT_EQ(TokensOf(Answer(Spec("b", "and?", 6))), expected);
+  EXPECT_EQ(ComputedTokens(), 205 + 4 + 5);
+}
+
+}  // namespace
+}  // namespace eidetic

@@ -1,0 +1,67 @@
+#include "memory/session_load.h"
+
+#include <glog/logging.h>
+
+#include <utility>
+
+#include "absl/memory/memory.h"
+
+namespace eidetic::memory {
+
+absl::StatusOr<std::unique_ptr<SessionLoad>> SessionLoad::Begin(MemoryPool* pool,
+                                                                SummaryKind wanted,
+                                                                SummaryKind stored,
+                                                                Position position) {
+  absl::StatusOr<std::unique_ptr<SessionMemory>> memory = SessionMemory::Create(pool, wanted);
+  if (!memory.ok()) return memory.status();
+  if (absl::Status status = (*memory)->Reserve(position); !status.ok()) return status;
+  return absl::WrapUnique(new SessionLoad(*std::move(memory), wanted == stored, position));
+}
+
+SessionLoad::SessionLoad(std::unique_ptr<SessionMemory> memory, bool index_stored,
+                         Position position)
+    : memory_(std::move(memory)),
+      index_stored_(index_stored),
+      position_(position),
+      pages_(PlacesOf(memory_->pages_)),
+      tiles_(PlacesOf(memory_->tiles_)),
+      state_(memory_->pool_->slots().Address(memory_->current_)) {}
+
+SessionLoad::Places SessionLoad::PlacesOf(const std::vector<PageTable>& tables) {
+  Places places(tables.size());
+  for (size_t layer = 0; layer < tables.size(); ++layer) {
+    for (int64_t i = 0; i < tables[layer].count(); ++i) {
+      places[layer].push_back(tables[layer].PlaceOf(i));
+    }
+  }
+  return places;
+}
+
+int64_t SessionLoad::blocks() const { return memory_->BlocksFor(position_); }
+
+int64_t SessionLoad::tiles() const { return index_stored_ ? memory_->TilesFor(blocks()) : 0; }
+
+void SessionLoad::WritePage(int64_t layer, int64_t block, std::span<const std::byte> bytes) {
+  CHECK_EQ(bytes.size(), geometry().layout.page_bytes());
+  const PageTable::Place& place = pages_.at(layer).at(block);
+  place.store->arena()->CopyFromHost(place.address, bytes.data(), bytes.size());
+}
+
+void SessionLoad::WriteTile(int64_t layer, int64_t tile, std::span<const std::byte> bytes) {
+  CHECK_EQ(bytes.size(), geometry().layout.tile_bytes(memory_->summary()));
+  const PageTable::Place& place = tiles_.at(layer).at(tile);
+  place.store->arena()->CopyFromHost(place.address, bytes.data(), bytes.size());
+}
+
+void SessionLoad::WriteState(std::span<const std::byte> bytes) {
+  CHECK_EQ(bytes.size(), geometry().state_bytes);
+  memory_->pool_->arena()->CopyFromHost(state_, bytes.data(), bytes.size());
+}
+
+std::unique_ptr<SessionMemory> SessionLoad::Finish() {
+  memory_->published_ = position_;
+  if (!index_stored_) memory_->BuildIndex();
+  return std::move(memory_);
+}
+
+}  // namespace eidetic::memory

@@ -1,0 +1,56 @@
+// A session's memory while it is filled from outside: all or nothing.
+//
+// What: takes the room first, then the bytes, from another thread; Finish makes a session of it
+//   that stands at the position. Until then nobody sees it.
+// Thread safety: Write... from any one thread; the rest on the engine's.
+// Ownership: owns the memory until Finish; borrows the pool.
+// Preconditions: CHECKed; sizes are those of the pool's geometry.
+#ifndef EIDETIC_MEMORY_SESSION_LOAD_H_
+#define EIDETIC_MEMORY_SESSION_LOAD_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "memory/session_memory.h"
+
+namespace eidetic::memory {
+
+class SessionLoad {
+ public:
+  // Of a session at `position`, whose index is of kind `stored` outside and `wanted` here: when
+  // they differ the index is built anew from the pages. RESOURCE_EXHAUSTED: nothing was taken.
+  static absl::StatusOr<std::unique_ptr<SessionLoad>> Begin(MemoryPool* pool, SummaryKind wanted,
+                                                            SummaryKind stored, Position position);
+
+  Position position() const { return position_; }
+  const MemoryGeometry& geometry() const { return memory_->geometry(); }
+  int64_t blocks() const;
+  // In each layer; 0: the index is not taken from outside.
+  int64_t tiles() const;
+  void WritePage(int64_t layer, int64_t block, std::span<const std::byte> bytes);
+  void WriteTile(int64_t layer, int64_t tile, std::span<const std::byte> bytes);
+  void WriteState(std::span<const std::byte> bytes);
+
+  // Everything was written.
+  std::unique_ptr<SessionMemory> Finish();
+
+ private:
+  using Places = std::vector<std::vector<PageTable::Place>>;  // [layer][block or tile]
+
+  SessionLoad(std::unique_ptr<SessionMemory> memory, bool index_stored, Position position);
+  static Places PlacesOf(const std::vector<PageTable>& tables);
+
+  std::unique_ptr<SessionMemory> memory_;
+  const bool index_stored_;
+  const Position position_;
+  const Places pages_, tiles_;
+  void* const state_;
+};
+
+}  // namespace eidetic::memory
+
+#endif  // EIDETIC_MEMORY_SESSION_LOAD_H_
