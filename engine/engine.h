@@ -107,7 +107,7 @@ struct EngineStats {
   int64_t sessions_loaded = 0;
   int64_t checkpoint_bytes = 0;
   int64_t stored_bytes = 0;  // of extent files
-  absl::Time heartbeat;  // the loop's last turn
+  absl::Time heartbeat;      // the loop's last turn
 };
 
 // Hears of what happens, for metrics. Called on the loop's thread; must not block.

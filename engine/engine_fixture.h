@@ -105,7 +105,7 @@ class EngineTest : public testing::Test {
   memory::HostArena host_arena_{size_t{64} << 20};  // the second tier, where a limit allows one
   memory::HostIndexer indexer_;
   memory::JournalOptions journal_;  // with a folder: what happens is journaled there
-  std::filesystem::path extents_;           // not empty: checkpoints are kept there
+  std::filesystem::path extents_;   // not empty: checkpoints are kept there
   memory::FileSystem* files_ = memory::FileSystem::Posix();
   std::string build_ = "build 1", device_kind_ = "fake", page_form_ = "host";
   FakeModel* model_ = nullptr;

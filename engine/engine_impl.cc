@@ -137,21 +137,21 @@ template <typename T, typename Work>
 void EngineImpl::Answer(const std::optional<SessionName>& session, Done<T> done, Work work) {
   auto answer = [this, done = std::move(done), work = std::move(work)](absl::Status awake) mutable {
     absl::StatusOr<T> result = awake.ok() ? work() : absl::StatusOr<T>(awake);
-    ledger_.Tell([done = std::move(done), result = std::move(result)](
-                     const absl::Status& durable) mutable {
-      done(durable.ok() ? std::move(result) : absl::StatusOr<T>(durable));
-    });
+    ledger_.Tell(
+        [done = std::move(done), result = std::move(result)](const absl::Status& durable) mutable {
+          done(durable.ok() ? std::move(result) : absl::StatusOr<T>(durable));
+        });
   };
   session ? WhenAwake(*session, std::move(answer)) : answer(absl::OkStatus());
 }
 
 template <typename T, typename Work>
 void EngineImpl::Post(Done<T> done, Work work) {
-  mailbox_->Post([this, done = std::move(done),
-                  work = std::move(work)](absl::Status alive) mutable {
-    if (!alive.ok()) return done(alive);
-    Answer(std::nullopt, std::move(done), std::move(work));
-  });
+  mailbox_->Post(
+      [this, done = std::move(done), work = std::move(work)](absl::Status alive) mutable {
+        if (!alive.ok()) return done(alive);
+        Answer(std::nullopt, std::move(done), std::move(work));
+      });
 }
 
 template <typename T, typename Work>
@@ -202,9 +202,8 @@ void EngineImpl::DeleteSession(SessionName name, std::optional<memory::Position>
     const auto session = sessions_.Find(name);
     const absl::Status status = sessions_.Delete(name, expected_position);
     if (keeper_ && status.ok()) keeper_->HoldUntilDurable((*session)->checkpoint);
-    ledger_.Tell([done, status](const absl::Status& durable) {
-      done(durable.ok() ? status : durable);
-    });
+    ledger_.Tell(
+        [done, status](const absl::Status& durable) { done(durable.ok() ? status : durable); });
   });
 }
 
@@ -214,11 +213,11 @@ void EngineImpl::ForkSession(SessionName parent, SessionName child,
                              std::optional<memory::Position> expected_position,
                              Done<SessionInfo> done) {
   SessionTable::Creation creation{std::move(child), std::move(request_id), std::move(fingerprint)};
-  PostAwake(parent, std::move(done),
-            [this, parent, creation = std::move(creation), edit = std::move(edit),
-             expected_position] {
-              return sessions_.Fork(parent, creation, edit, expected_position);
-            });
+  PostAwake(
+      parent, std::move(done),
+      [this, parent, creation = std::move(creation), edit = std::move(edit), expected_position] {
+        return sessions_.Fork(parent, creation, edit, expected_position);
+      });
 }
 
 absl::StatusOr<std::shared_ptr<AppendStream>> EngineImpl::StartAppend(
@@ -305,12 +304,12 @@ void EngineImpl::Search(SessionName session, std::vector<memory::TokenId> tokens
                   cancelled = std::move(cancelled),
                   done = std::move(done)](absl::Status alive) mutable {
     if (!alive.ok()) return done(alive);
-    WhenAwake(session, [this, session, tokens = std::move(tokens), limit,
-                        cancelled = std::move(cancelled),
-                        done = std::move(done)](absl::Status awake) mutable {
-      if (!awake.ok()) return done(awake);
-      StartSearch(session, tokens, limit, std::move(cancelled), std::move(done));
-    });
+    WhenAwake(session,
+              [this, session, tokens = std::move(tokens), limit, cancelled = std::move(cancelled),
+               done = std::move(done)](absl::Status awake) mutable {
+                if (!awake.ok()) return done(awake);
+                StartSearch(session, tokens, limit, std::move(cancelled), std::move(done));
+              });
   });
 }
 
@@ -389,12 +388,14 @@ bool EngineImpl::MakeRoom(int64_t pages) {
 }
 
 void EngineImpl::WhenAwake(const SessionName& session, SessionKeeper::Then then) {
+  if (!loop_.lost().ok()) return then(loop_.lost());
   keeper_ ? keeper_->WhenAwake(session, std::move(then)) : then(absl::OkStatus());
 }
 
 void EngineImpl::CheckpointAll(absl::Time deadline, std::function<void(absl::Status)> done) {
   mailbox_->Post([this, deadline, done = std::move(done)](absl::Status alive) {
     if (!alive.ok() || keeper_ == nullptr) return done(alive);
+    if (!loop_.lost().ok()) return done(loop_.lost());
     keeper_->CheckpointAll(deadline, done);
   });
 }

@@ -24,7 +24,7 @@ struct EngineParts {
   std::unique_ptr<Tokenizer> tokenizer;
   memory::Arena* arena = nullptr;
   memory::BlockIndexer* indexer = nullptr;
-  memory::Arena* host_arena = nullptr;       // as Backend::host_arena
+  memory::Arena* host_arena = nullptr;                 // as Backend::host_arena
   std::unique_ptr<memory::Journal> journal = nullptr;  // null: nothing outlives the process
   // Null: there are no checkpoints, sessions are computed again from their logs.
   std::unique_ptr<memory::ExtentStore> extents = nullptr;

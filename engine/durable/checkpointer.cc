@@ -117,10 +117,11 @@ void Checkpointer::Do(WriteJob job) {
     made = manifest.status();
   }
   // The image goes with the answer, on the loop's thread.
-  Post([image = std::move(job.image), done = std::move(job.done), made = std::move(made)]() mutable {
-    image.reset();
-    done(std::move(made));
-  });
+  Post(
+      [image = std::move(job.image), done = std::move(job.done), made = std::move(made)]() mutable {
+        image.reset();
+        done(std::move(made));
+      });
 }
 
 void Checkpointer::Do(LoadJob job) {

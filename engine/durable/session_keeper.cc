@@ -122,9 +122,8 @@ void SessionKeeper::Begin(const SessionPtr& session) {
 void SessionKeeper::Written(const SessionPtr& session,
                             absl::StatusOr<std::shared_ptr<Checkpoint>> made) {
   scan_now_ = true;
-  const bool wanted =
-      made.ok() && IsHere(session) && parts_.ledger->health().ok() &&
-      SharedPast(session->segments, (*made)->record) == (*made)->position();
+  const bool wanted = made.ok() && IsHere(session) && parts_.ledger->health().ok() &&
+                      SharedPast(session->segments, (*made)->record) == (*made)->position();
   if (!wanted) {
     --under_way_;
     session->checkpointing = false;
@@ -139,7 +138,8 @@ void SessionKeeper::Written(const SessionPtr& session,
   parts_.ledger->batch()->Put(CheckpointKeyOf(session->name),
                               EncodeCheckpoint((*made)->record, session->bit_identical));
   // The session and its memory belong to the loop's thread: they only pass through the other.
-  parts_.ledger->Tell([this, session, made = *std::move(made)](const absl::Status& durable) mutable {
+  parts_.ledger->Tell([this, session,
+                       made = *std::move(made)](const absl::Status& durable) mutable {
     if (durable.ok()) memory::FailPoint("checkpoint.after_manifest");
     checkpointer_.Post([this, session = std::move(session), made = std::move(made),
                         ok = durable.ok()]() mutable { Published(session, std::move(made), ok); });
@@ -207,8 +207,9 @@ void SessionKeeper::WatchDrain(absl::Time now) {
   if (left > 0) {
     if (under_way_ + due > 0 && now < drain_->deadline && health.ok()) return;
     status = absl::DeadlineExceededError(
-        absl::StrCat(left, " sessions have no checkpoint of all that they computed; they are "
-                           "computed again from their logs when they are next needed"));
+        absl::StrCat(left,
+                     " sessions have no checkpoint of all that they computed; they are "
+                     "computed again from their logs when they are next needed"));
   }
   std::exchange(drain_, std::nullopt)->done(status);
 }
