@@ -375,12 +375,14 @@ bool EngineImpl::MakeRoom(int64_t pages) {
 }
 
 void EngineImpl::WhenAwake(const SessionName& session, SessionKeeper::Then then) {
+  if (!loop_.lost().ok()) return then(loop_.lost());
   keeper_ ? keeper_->WhenAwake(session, std::move(then)) : then(absl::OkStatus());
 }
 
 void EngineImpl::CheckpointAll(absl::Time deadline, std::function<void(absl::Status)> done) {
   mailbox_->Post([this, deadline, done = std::move(done)](absl::Status alive) {
     if (!alive.ok() || keeper_ == nullptr) return done(alive);
+    if (!loop_.lost().ok()) return done(loop_.lost());
     keeper_->CheckpointAll(deadline, done);
   });
 }

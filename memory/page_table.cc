@@ -55,10 +55,11 @@ void PageTable::SendAddresses(int64_t first, int64_t last) {
   arena_->CopyFromHost(addresses_ + first, addresses.data(), addresses.size() * sizeof(void*));
 }
 
-void PageTable::Add(std::span<const PageId> pages) {
+void PageTable::Add(std::span<const PageId> pages, Tier tier) {
   CHECK_LE(count() + static_cast<int64_t>(pages.size()), capacity_);
   const int64_t first = count();
-  for (PageId page : pages) pages_.push_back({.tier = Tier::kDevice, .id = page, .copy = {}});
+  for (PageId page : pages) pages_.push_back({.tier = tier, .id = page, .copy = {}});
+  if (tier == Tier::kHost) host_count_ += static_cast<int64_t>(pages.size());
   SendAddresses(first, count());
 }
 

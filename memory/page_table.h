@@ -39,8 +39,9 @@ class PageTable {
 
   // Makes room for `count` addresses. RESOURCE_EXHAUSTED leaves the table as it was.
   absl::Status Reserve(int64_t count);
-  // Takes over one reference to each of `pages`, of the device. Precondition: room was reserved.
-  void Add(std::span<const PageId> pages);
+  // Takes over one reference to each of `pages`, which have no copies. Precondition: room was
+  // reserved.
+  void Add(std::span<const PageId> pages, Tier tier = Tier::kDevice);
   // The first `shared` pages of `from` are added here too, the next up to `count` copied.
   absl::Status Share(const PageTable& from, int64_t shared, int64_t count);
   // Gives back all but the first `count` pages.

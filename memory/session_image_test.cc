@@ -58,7 +58,11 @@ class SessionImageTest : public testing::Test {
 
   // Through bytes, as a checkpoint does it.
   std::unique_ptr<SessionMemory> Restore(const SessionImage& image, SummaryKind wanted) {
-    auto load = SessionLoad::Begin(&pool_, wanted, image.summary(), image.position());
+    auto load = SessionLoad::Begin(&pool_, {.position = image.position(),
+                                            .stored = image.summary(),
+                                            .wanted = wanted,
+                                            .first_far = 1,
+                                            .last_far = 30});
     EXPECT_TRUE(load.ok()) << load.status();
     if (!load.ok()) return nullptr;
     for (int64_t layer = 0; layer < 2; ++layer) {
@@ -84,8 +88,8 @@ class SessionImageTest : public testing::Test {
     EXPECT_EQ(std::memcmp(a.state(), b.state(), kGeometry.state_bytes), 0);
     for (int32_t layer = 0; layer < 2; ++layer) {
       for (Position block = 0; block * 16 < a.published(); ++block) {
-        EXPECT_EQ(
-            std::memcmp(a.pages(layer)[block], b.pages(layer)[block], kLayout.page_bytes()), 0)
+        EXPECT_EQ(std::memcmp(a.pages(layer)[block], b.pages(layer)[block], kLayout.page_bytes()),
+                  0)
             << "block " << block << " of layer " << layer;
       }
       for (int64_t tile = 0; tile < b.tile_count() / 2; ++tile) {
@@ -162,13 +166,23 @@ TEST_F(SessionImageTest, OnlyWhatIsAskedForIsHeld) {
   EXPECT_EQ(pool_.tiles().used_count(), 0);
 }
 
+TEST_F(SessionImageTest, WhatTheDeviceHasNoRoomForStandsOnTheHost) {
+  const auto session = Make(kPosition);
+  const auto other = pool_.pages().Allocate(pool_.pages().free_count() - 2 * 20);
+  const auto back = Restore(*session->Image(0, 0), SummaryKind::kBounds);
+  EXPECT_EQ(pool_.host_pages()->used_count(), 2 * 18);
+  EXPECT_EQ(pool_.pages().free_count(), 0);
+  ExpectEqual(*session, *back);
+  for (PageId page : *other) pool_.pages().Release(page);
+}
+
 TEST_F(SessionImageTest, NoRoomTakesNothing) {
   const auto session = Make(kPosition);
   const int32_t used = pool_.pages().used_count();
-  EXPECT_EQ(SessionLoad::Begin(&pool_, SummaryKind::kBounds, SummaryKind::kBounds, 1 << 20)
-                .status()
-                .code(),
-            absl::StatusCode::kResourceExhausted);
+  for (Position position : {Position{1} << 20, Position{1} << 50}) {
+    EXPECT_EQ(SessionLoad::Begin(&pool_, {.position = position, .last_far = 50}).status().code(),
+              absl::StatusCode::kResourceExhausted);
+  }
   EXPECT_EQ(pool_.pages().used_count(), used);
   EXPECT_EQ(pool_.slots().used_count(), 1);
 }

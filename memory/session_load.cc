@@ -9,13 +9,14 @@
 namespace eidetic::memory {
 
 absl::StatusOr<std::unique_ptr<SessionLoad>> SessionLoad::Begin(MemoryPool* pool,
-                                                                SummaryKind wanted,
-                                                                SummaryKind stored,
-                                                                Position position) {
-  absl::StatusOr<std::unique_ptr<SessionMemory>> memory = SessionMemory::Create(pool, wanted);
+                                                                const Shape& shape) {
+  absl::StatusOr<std::unique_ptr<SessionMemory>> memory = SessionMemory::Create(pool, shape.wanted);
   if (!memory.ok()) return memory.status();
-  if (absl::Status status = (*memory)->Reserve(position); !status.ok()) return status;
-  return absl::WrapUnique(new SessionLoad(*std::move(memory), wanted == stored, position));
+  const absl::Status status =
+      (*memory)->ReserveSpread(shape.position, shape.first_far, shape.last_far);
+  if (!status.ok()) return status;
+  return absl::WrapUnique(
+      new SessionLoad(*std::move(memory), shape.wanted == shape.stored, shape.position));
 }
 
 SessionLoad::SessionLoad(std::unique_ptr<SessionMemory> memory, bool index_stored,

@@ -21,10 +21,14 @@ namespace eidetic::memory {
 
 class SessionLoad {
  public:
-  // Of a session at `position`, whose index is of kind `stored` outside and `wanted` here: when
-  // they differ the index is built anew from the pages. RESOURCE_EXHAUSTED: nothing was taken.
-  static absl::StatusOr<std::unique_ptr<SessionLoad>> Begin(MemoryPool* pool, SummaryKind wanted,
-                                                            SummaryKind stored, Position position);
+  struct Shape {
+    Position position = 0;
+    // The index outside, and the one wanted here: if they differ it is built from the pages.
+    SummaryKind stored = SummaryKind::kNone, wanted = SummaryKind::kNone;
+    BlockIndex first_far = 0, last_far = 0;  // blocks that may stand on the host
+  };
+  // RESOURCE_EXHAUSTED: nothing was taken.
+  static absl::StatusOr<std::unique_ptr<SessionLoad>> Begin(MemoryPool* pool, const Shape& shape);
 
   Position position() const { return position_; }
   const MemoryGeometry& geometry() const { return memory_->geometry(); }

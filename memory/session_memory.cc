@@ -165,6 +165,38 @@ absl::Status SessionMemory::Reserve(Position end) {
   return absl::OkStatus();
 }
 
+absl::Status SessionMemory::ReserveSpread(Position end, BlockIndex first, BlockIndex last) {
+  CHECK_EQ(blocks_, 0);
+  const absl::Status reserved = Reserve(end);
+  const auto layers = static_cast<int64_t>(pages_.size());
+  PageStore* const host = pool_->host_pages();
+  if (reserved.ok() || host == nullptr || layers == 0) return reserved;
+  const int64_t blocks = BlocksFor(end);
+  const int64_t away = blocks - pool_->pages().free_count() / layers;
+  if (away > last - first || away > host->free_count() / layers) return reserved;
+  for (PageTable& table : pages_) {
+    if (absl::Status status = table.Reserve(blocks); !status.ok()) return status;
+  }
+  if (absl::Status tiles = Extend(pool_->tiles(), TilesFor(blocks), tiles_); !tiles.ok()) {
+    return tiles;
+  }
+  const auto near = pool_->pages().Allocate(static_cast<int32_t>((blocks - away) * layers));
+  if (!near.ok()) return near.status();
+  const auto far = host->Allocate(static_cast<int32_t>(away * layers));
+  if (!far.ok()) {
+    for (PageId page : *near) pool_->pages().Release(page);
+    return far.status();
+  }
+  for (int64_t layer = 0; layer < layers; ++layer) {
+    const auto on_device = std::span(*near).subspan(layer * (blocks - away), blocks - away);
+    pages_[layer].Add(on_device.first(first));
+    pages_[layer].Add(std::span(*far).subspan(layer * away, away), Tier::kHost);
+    pages_[layer].Add(on_device.subspan(first));
+  }
+  blocks_ = blocks;
+  return absl::OkStatus();
+}
+
 void SessionMemory::Trim(Position end) {
   CHECK_GE(end, published_);
   blocks_ = std::min(blocks_, BlocksFor(end));

@@ -116,6 +116,9 @@ class SessionMemory {
   // Makes room for positions [0, end); all or nothing, RESOURCE_EXHAUSTED
   // leaves the session as it was. Never gives room back.
   absl::Status Reserve(Position end);
+  // As Reserve, for an empty session: where the device has no room, blocks [first, last) come to
+  // stand on the host, the first ones first.
+  absl::Status ReserveSpread(Position end, BlockIndex first, BlockIndex last);
   // Gives back pages and tiles that lie wholly at or beyond `end`, which is at
   // least published().
   void Trim(Position end);

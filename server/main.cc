@@ -96,12 +96,14 @@ absl::StatusOr<std::unique_ptr<Engine>> CreateEngine(const CommandLine& line,
 
 // What is not on the disk at the deadline is computed again from the journal.
 void CheckpointSessions(Engine* engine, absl::Time deadline) {
-  absl::Notification done;
-  engine->CheckpointAll(deadline, [&done](const absl::Status& status) {
+  const auto done = std::make_shared<absl::Notification>();
+  engine->CheckpointAll(deadline, [done](const absl::Status& status) {
     if (!status.ok()) LOG(WARNING) << status;
-    done.Notify();
+    done->Notify();
   });
-  done.WaitForNotification();
+  // A device that is lost meanwhile tells nobody.
+  constexpr absl::Duration kLastTurn = absl::Seconds(1);
+  done->WaitForNotificationWithDeadline(deadline + kLastTurn);
 }
 
 absl::Status Serve(const CommandLine& line, const std::string& argv0, const sigset_t& signals) {

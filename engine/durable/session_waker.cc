@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/durable/session_keeper.h"
+#include "engine/layers/span_plan.h"
 #include "memory/span_settings.h"
 
 namespace eidetic {
@@ -86,10 +87,16 @@ void SessionKeeper::WhenAwake(const SessionName& name, Then then) {
 
 void SessionKeeper::Load(const SessionPtr& session) {
   const std::shared_ptr<Checkpoint> from = session->checkpoint;
+  const memory::MemoryGeometry& geometry = parts_.pool->geometry();
+  const SpanPlan plan = PlanSpan(session->settings, geometry.layout.block_size, /*retrieves=*/true,
+                                 from->position(), memory::TokenKind::kGenerated);
   auto load = memory::SessionLoad::Begin(
-      parts_.pool, memory::SummaryFor(session->settings, parts_.pool->geometry().bounding),
-      static_cast<memory::SummaryKind>(from->record.manifest.binding.summary_kind),
-      from->position());
+      parts_.pool,
+      {.position = from->position(),
+       .stored = static_cast<memory::SummaryKind>(from->record.manifest.binding.summary_kind),
+       .wanted = memory::SummaryFor(session->settings, geometry.bounding),
+       .first_far = plan.first,
+       .last_far = plan.last});
   if (!load.ok()) return RunWaiting(session->name, load.status());
   checkpointer_.Load({.from = from,
                       .into = *std::move(load),

@@ -41,6 +41,8 @@ class StepLoop {
   // Every sequence is told `why`, and ends.
   void EndAll(const absl::Status& why);
 
+  // Not OK: the device is lost, nothing runs any more, and no turn is made.
+  const absl::Status& lost() const { return lost_; }
   int64_t running() const { return running_; }
   int64_t queued() const { return queued_; }
 

@@ -25,8 +25,8 @@ struct CheckpointBinding {
   std::string model_hash, adapter;
   int32_t block_tokens = 0, head_dim = 0, kv_heads = 0, attention_layers = 0;
   uint8_t kv_element_bytes = 0;
-  int64_t state_bytes = 0;   // of a state slot
-  uint8_t summary_kind = 0;  // a SummaryKind
+  int64_t state_bytes = 0;     // of a state slot
+  uint8_t summary_kind = 0;    // a SummaryKind
   std::string page_form = "";  // how the backend lays out a page's bytes
   std::string build, device_kind;
   friend bool operator==(const CheckpointBinding&, const CheckpointBinding&) = default;

@@ -64,9 +64,9 @@ class Victim {
  private:
   // Sessions are checkpointed all the time, and sleep as soon as they rest.
   std::vector<std::string> Flags() const {
-    return {"--data_folder=" + folder_,  "--threads=1",
-            "--max_pages=16384",         "--checkpoint_tokens=64",
-            "--checkpoint_idle=50ms",    "--sleep_after=100ms"};
+    return {"--data_folder=" + folder_, "--threads=1",
+            "--max_pages=16384",        "--checkpoint_tokens=64",
+            "--checkpoint_idle=50ms",   "--sleep_after=100ms"};
   }
 
   void Set(std::shared_ptr<grpc::Channel> channel) {
