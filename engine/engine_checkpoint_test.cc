@@ -27,6 +27,28 @@ TEST_F(EngineCheckpointTest, AfterARestartOnlyTheTailIsComputed) {
   EXPECT_TRUE(Get("a")->bit_identical);
 }
 
+// Tokens 32 to 39 were a chunk of their own when the checkpoint was made, and are none now.
+TEST_F(EngineCheckpointTest, ACheckpointWithinAChunkOfARestoredPastIsNotTaken) {
+  Start();
+  const std::string past(50, 'x');
+  const auto expected = Expected({past}, "and?");
+  ASSERT_TRUE(Create("a").ok());
+  Pour("a", past);
+  ASSERT_TRUE(Snapshot("a", "whole").ok());
+  ASSERT_TRUE(Rewind("a", 40).ok());
+  auto stream = OpenAppend("a");
+  ASSERT_TRUE(stream.ok()) << stream.status();
+  ASSERT_TRUE(Drain(**stream).ok());
+  stream->reset();
+  ASSERT_TRUE(WaitUntilFree("a"));
+  ASSERT_TRUE(CheckpointAll().ok());
+  const auto restored = Restore("a", "whole");
+  ASSERT_TRUE(restored.ok()) << restored.status();
+  EXPECT_EQ(restored->position, 50);
+  Restart();
+  EXPECT_EQ(TokensOf(Answer(Spec("a", "and?", 6))), expected);
+}
+
 TEST_F(EngineCheckpointTest, OnlyWhatIsNewIsWritten) {
   Start();
   ASSERT_TRUE(Create("a").ok());

@@ -98,6 +98,7 @@ v1::Session ToProto(const SessionInfo& info, const ServedModel& served) {
   to.set_memory_bytes(info.memory_bytes);
   to.set_tier(ToProto(info.tier));
   *to.mutable_last_use_time() = Timestamp(info.last_use_time);
+  to.set_bit_identical(info.bit_identical);
   return to;
 }
 

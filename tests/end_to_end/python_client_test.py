@@ -30,8 +30,8 @@ TEXT = "The old clock in the hall had stopped, and nobody in the house could say
 
 def held():
     """What the metrics page says is in use, by metric."""
-    names = ("eidetic_pages_used", "eidetic_state_slots_used", "eidetic_sessions",
-             "eidetic_requests_running", "eidetic_requests_queued")
+    names = ("eidetic_pages_used", "eidetic_state_slots_used", "eidetic_sessions ",
+             "eidetic_sessions_asleep", "eidetic_requests_running", "eidetic_requests_queued")
     with urllib.request.urlopen(f"http://{METRICS_ADDRESS}/metrics", timeout=PATIENCE) as page:
         lines = page.read().decode().splitlines()
     pairs = [line.rsplit(" ", 1) for line in lines if line.startswith(names)]
