@@ -32,13 +32,8 @@ class FaultyFiles : public rocksdb::FileSystemWrapper {
   IOStatus NewWritableFile(const std::string& path, const rocksdb::FileOptions& options,
                            std::unique_ptr<rocksdb::FSWritableFile>* file,
                            IODebugContext* debug) override;
-  // Would take a file over that is not counted; nothing here asks for them.
   IOStatus ReopenWritableFile(const std::string&, const rocksdb::FileOptions&,
                               std::unique_ptr<rocksdb::FSWritableFile>*, IODebugContext*) override {
-    return IOStatus::NotSupported();
-  }
-  IOStatus ReuseWritableFile(const std::string&, const std::string&, const rocksdb::FileOptions&,
-                             std::unique_ptr<rocksdb::FSWritableFile>*, IODebugContext*) override {
     return IOStatus::NotSupported();
   }
   IOStatus NewDirectory(const std::string& path, const IOOptions& options,
@@ -209,15 +204,16 @@ void FaultyFiles::Appended(const std::string& path, uint64_t bytes) {
 }
 
 IOStatus FaultyFiles::SyncFile(const std::string& path) {
-  const IOStatus fault = Begin(Change::kSync);
-  if (!fault.ok()) return fault;
   absl::Duration time;
   {
     absl::MutexLock lock(&mutex_);
-    files_[path].synced = files_[path].bytes;
     time = sync_time_;
   }
   absl::SleepFor(time);
+  const IOStatus fault = Begin(Change::kSync);
+  if (!fault.ok()) return fault;
+  absl::MutexLock lock(&mutex_);
+  files_[path].synced = files_[path].bytes;
   return IOStatus::OK();
 }
 

@@ -35,7 +35,7 @@ class FaultyEnv {
   void Heal();
   bool failed() const;  // something did, since FailAfter
   int64_t changes() const;
-  void set_sync_time(absl::Duration time);
+  void set_sync_time(absl::Duration time);  // also of a sync that fails
   void Crash(std::mt19937_64* random);
 
  private:
