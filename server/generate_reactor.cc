@@ -7,6 +7,7 @@
 #include "server/convert.h"
 #include "server/grpc_status.h"
 #include "server/rpc.h"
+#include "server/rpc_counter.h"
 #include "server/to_proto.h"
 
 namespace eidetic {
@@ -63,6 +64,7 @@ void GenerateReactor::End(const absl::Status& status) {
 void GenerateReactor::Advance() {
   std::shared_ptr<GenerationReader> dropped, wait_for;
   absl::Status end;
+  bool write;
   {
     absl::MutexLock lock(&mutex_);
     if (finished_ || writing_) return;
@@ -75,15 +77,18 @@ void GenerateReactor::Advance() {
         wait_for = reader_;
       }
     }
-    if (writing_) return;
-    if (end_) {
+    write = writing_;
+    if (end_ && !write) {
       finished_ = true;
       end = *end_;
       dropped = std::move(reader_);
     }
   }
+  // It may send at once. Until OnWriteDone nobody else touches the message or finishes.
+  if (write) return StartWrite(&message_);
   if (wait_for != nullptr) return WaitFor(*wait_for);
   dropped.reset();  // before the client hears of the end: the session's writer is free then
+  metrics_->CountRpc(kGenerateMethod, end.code());
   Finish(ToGrpcStatus(end));
 }
 
@@ -125,7 +130,6 @@ void GenerateReactor::Take(const GenerationEvent& event) {
   }
   message_ = ToBytes(response);
   writing_ = true;
-  StartWrite(&message_);
 }
 
 void GenerateReactor::GatherTokens(const TokenEvent& first, v1::GenerateResponse* response) {

@@ -5,7 +5,7 @@
 //   for that go into one message, if the request allows it. When the stream dies the
 //   reader is dropped, and the work stops at the next step.
 // Thread safety: gRPC's threads and the engine's loop call it at once; the mutex guards
-//   everything, and neither the engine nor Finish is called under it.
+//   everything, and neither Finish nor a write is called under it: both may send at once.
 // Ownership: keeps itself alive until gRPC is done; the engine's callbacks that come later hold
 //   a reference of their own. Borrows the served model.
 // Preconditions: none.
@@ -23,6 +23,7 @@
 #include "absl/synchronization/mutex.h"
 #include "eidetic/v1/generation_service.pb.h"
 #include "engine/engine.h"
+#include "server/metrics.h"
 #include "server/served_model.h"
 #include "server/stream_threads.h"
 
@@ -33,6 +34,7 @@ struct Streaming {
   // Shared, for the engine may call back while the server that owns them goes.
   std::shared_ptr<StreamThreads> threads;
   int32_t max_message_tokens = 1;  // whatever a request allows
+  Metrics* metrics = nullptr;      // not null; outlives the gRPC server
 };
 
 class GenerateReactor final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
@@ -52,6 +54,7 @@ class GenerateReactor final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
       : context_(context),
         served_(served),
         threads_(streaming.threads),
+        metrics_(streaming.metrics),
         message_tokens_(streaming.max_message_tokens) {}
 
   absl::Status Submit(const grpc::ByteBuffer& bytes);
@@ -65,7 +68,7 @@ class GenerateReactor final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   void WaitFor(GenerationReader& reader);
   // The event after the last one taken, or none yet.
   std::optional<GenerationEvent> NextEvent() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Starts the write of `event`, or makes it the stream's end.
+  // Makes `event` the message to write, or the stream's end.
   void Take(const GenerationEvent& event) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Puts `first` and the tokens that wait behind it into `response`.
   void GatherTokens(const TokenEvent& first, v1::GenerateResponse* response)
@@ -78,6 +81,7 @@ class GenerateReactor final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   grpc::CallbackServerContext* const context_;
   const ServedModel* const served_;
   const std::shared_ptr<StreamThreads> threads_;
+  Metrics* const metrics_;
   bool logprobs_ = false;
   int32_t message_tokens_;  // of one message, at most
   std::shared_ptr<GenerateReactor> self_;
@@ -85,7 +89,7 @@ class GenerateReactor final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   absl::Mutex mutex_;
   std::shared_ptr<GenerationReader> reader_ ABSL_GUARDED_BY(mutex_);
   std::optional<GenerationEvent> ahead_ ABSL_GUARDED_BY(mutex_);  // taken, not yet to be told
-  grpc::ByteBuffer message_ ABSL_GUARDED_BY(mutex_);              // in flight
+  grpc::ByteBuffer message_;  // in flight while writing_; set under mutex_ before
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;
   bool waiting_ ABSL_GUARDED_BY(mutex_) = false;  // for the reader's notification
   bool last_written_ ABSL_GUARDED_BY(mutex_) = false;

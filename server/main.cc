@@ -17,6 +17,7 @@
 #include "absl/flags/usage_config.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/mutex.h"
 #include "absl/synchronization/notification.h"
 #include "absl/time/clock.h"
 #include "engine/backend/create_backend.h"
@@ -153,6 +154,8 @@ absl::Status Serve(const CommandLine& line, const std::string& argv0, const sigs
 int main(int argc, char** argv) {
   // A refused start is one line of ours; gRPC would add its own.
   setenv("GRPC_VERBOSITY", "NONE", /*overwrite=*/0);
+  // Debian's absl looks for deadlocks whenever a mutex is taken, under one lock for all threads.
+  absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
   FLAGS_logtostderr = true;
   google::InitGoogleLogging(argv[0]);
   const sigset_t signals = eidetic::BlockEndSignals();

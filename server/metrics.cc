@@ -177,8 +177,8 @@ void Metrics::OnStep(const Step& step) {
   unproven_choices_.Increment(retrieval.choices - retrieval.proven);
 }
 
-void Metrics::CountRpc(const std::string& method, const std::string& code) {
-  rpcs_.Add({{"method", method}, {"code", code}}).Increment();
+void Metrics::CountRpc(const std::string& method, absl::StatusCode code) {
+  rpcs_.Add({{"method", method}, {"code", absl::StatusCodeToString(code)}}).Increment();
 }
 
 void Metrics::Watch(const Engine* engine) {

@@ -18,6 +18,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "engine/engine.h"
@@ -36,7 +37,7 @@ class Metrics : public EngineObserver, public prometheus::Collectable {
   void OnInterToken(double seconds) override { inter_token_seconds_.Observe(seconds); }
 
   // One RPC ended. Both are labels: the caller sees to it that there are few of them.
-  void CountRpc(const std::string& method, const std::string& code);
+  void CountRpc(const std::string& method, absl::StatusCode code);
 
   // The engine whose Stats are shown; null for none.
   void Watch(const Engine* engine);

@@ -22,9 +22,9 @@ class RpcCounter final : public grpc::experimental::Interceptor {
   void Intercept(grpc::experimental::InterceptorBatchMethods* methods) override {
     if (methods->QueryInterceptionHookPoint(
             grpc::experimental::InterceptionHookPoints::PRE_SEND_STATUS)) {
+      // absl's codes and gRPC's have the same numbers.
       const int code = methods->GetSendStatus().error_code();
-      // absl's codes and gRPC's have the same numbers, and absl knows their names.
-      metrics_->CountRpc(method_, absl::StatusCodeToString(absl::StatusCode(code)));
+      metrics_->CountRpc(method_, absl::StatusCode(code));
     }
     methods->Proceed();
   }
@@ -54,6 +54,7 @@ RpcCounterFactory::RpcCounterFactory(Metrics* metrics) : metrics_(metrics) {
 grpc::experimental::Interceptor* RpcCounterFactory::CreateServerInterceptor(
     grpc::experimental::ServerRpcInfo* info) {
   const std::string method = info->method();
+  if (method == kGenerateMethod) return nullptr;
   return new RpcCounter(metrics_, known_methods_.contains(method) ? method : "other");
 }
 

@@ -1,5 +1,7 @@
 // Counts every RPC by method and code, in one place: where gRPC sends a status.
 //
+// What: but for Generate, which counts itself. To a call with an interceptor each write comes back
+//   from gRPC's core a second time, and Generate writes every token.
 // Thread safety: thread-safe. Ownership: borrows the metrics, which outlive the gRPC server.
 // Preconditions: none.
 #ifndef EIDETIC_SERVER_RPC_COUNTER_H_
@@ -13,6 +15,8 @@
 #include "server/metrics.h"
 
 namespace eidetic {
+
+inline constexpr char kGenerateMethod[] = "/eidetic.v1.GenerationService/Generate";
 
 class RpcCounterFactory final : public grpc::experimental::ServerInterceptorFactoryInterface {
  public:

@@ -42,7 +42,7 @@ void SetLimits(const ServerOptions& options, grpc::ServerBuilder* builder) {
 absl::StatusOr<std::unique_ptr<EideticServer>> EideticServer::Start(ServedModel served,
                                                                     Metrics* metrics,
                                                                     const ServerOptions& options) {
-  std::unique_ptr<EideticServer> server(new EideticServer(std::move(served), options));
+  std::unique_ptr<EideticServer> server(new EideticServer(std::move(served), metrics, options));
   grpc::EnableDefaultHealthCheckService(true);
   grpc::ServerBuilder builder;
   if (!options.enable_reflection) builder.SetOption(std::make_unique<WithoutReflection>());

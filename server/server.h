@@ -53,12 +53,12 @@ class EideticServer {
   void Shutdown(absl::Duration grace);
 
  private:
-  EideticServer(ServedModel served, const ServerOptions& options)
+  EideticServer(ServedModel served, Metrics* metrics, const ServerOptions& options)
       : served_(std::move(served)),
         operations_(served_.engine),
         sessions_(&served_, &operations_, options.max_import_bytes),
         stream_threads_(std::make_shared<StreamThreads>(options.stream_threads)),
-        generation_(&served_, {stream_threads_, options.max_message_tokens}) {}
+        generation_(&served_, {stream_threads_, options.max_message_tokens, metrics}) {}
 
   const ServedModel served_;
   Operations operations_;

@@ -129,6 +129,8 @@ TEST_F(ServerTest, RpcsAreCountedByMethodAndCode) {
   v1::Session session;
   sessions_->GetSession(Context().get(), request, &session);
   ASSERT_TRUE(Create("chat", &session).ok());
+  const auto context = Context();
+  EXPECT_FALSE(generation_->Generate(context.get(), {})->Finish().ok());
   // A method that nobody has must not become a label.
   grpc::ByteBuffer answer;
   EXPECT_EQ(RawCall("/eidetic.v1.SessionService/Hostile", "", &answer).error_code(),
@@ -138,6 +140,8 @@ TEST_F(ServerTest, RpcsAreCountedByMethodAndCode) {
                               "method=\"/eidetic.v1.SessionService/GetSession\"} 1"));
   EXPECT_THAT(page, HasSubstr("eidetic_rpc_total{code=\"OK\","
                               "method=\"/eidetic.v1.SessionService/CreateSession\"} 1"));
+  EXPECT_THAT(page, HasSubstr("eidetic_rpc_total{code=\"INVALID_ARGUMENT\","
+                              "method=\"/eidetic.v1.GenerationService/Generate\"} 1"));
   EXPECT_THAT(page, Not(HasSubstr("Hostile")));
 }
 

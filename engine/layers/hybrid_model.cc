@@ -11,7 +11,6 @@
 #include "engine/layers/se_attention_layer.h"
 #include "engine/layers/state_layout.h"
 #include "engine/layers/step_batch.h"
-#include "engine/layers/step_thread.h"
 #include "engine/layers/weight_loader.h"
 #include "engine/model/random_weights.h"
 #include "engine/model/safetensors.h"
@@ -71,7 +70,6 @@ class LoadedModel final : public HybridModel {
 
   std::vector<StepChunk> chunks_;  // of the step under way
   StepResult result_;
-  StepThread thread_;  // last: it stops before what it uses goes
 };
 
 absl::Status LoadedModel::LoadWeights(const WeightSource& source) {
@@ -111,14 +109,14 @@ memory::MemoryGeometry LoadedModel::Geometry(int32_t block_size) const {
 }
 
 void LoadedModel::Submit(std::vector<StepChunk> chunks) {
+  CHECK(chunks_.empty()) << "a step is under way already";
   chunks_ = std::move(chunks);
-  result_ = StepResult();
-  result_.chunks.resize(chunks_.size());
-  thread_.Start([this] { RunStep(); });
 }
 
 StepResult LoadedModel::Await() {
-  thread_.Wait();
+  result_ = StepResult();
+  result_.chunks.resize(chunks_.size());
+  RunStep();
   chunks_.clear();
   return std::move(result_);
 }

@@ -97,7 +97,8 @@ class HybridModel {
   // The memory that sessions of this model need with blocks of `block_size` tokens.
   virtual memory::MemoryGeometry Geometry(int32_t block_size) const = 0;
 
-  // Starts a step; Await finishes it. One step may be under way at a time.
+  // Takes a step; Await computes it, on the caller's thread: handing it to another and back costs
+  // more than a small model's step can spare. One step may be under way at a time.
   virtual void Submit(std::vector<StepChunk> chunks) = 0;
   virtual StepResult Await() = 0;
 };

@@ -31,6 +31,7 @@ void GenerationRecord::Publish(GenerationEvent event) {
     CHECK(!EndedLocked()) << "published after the end";
     CHECK(events_.empty() ? IsStart(event) || IsEnd(event) : !IsStart(event));
     events_.push_back(std::move(event));
+    UpdateLagLocked();
     for (GenerationReader* reader : readers_) {
       if (reader->notify_ && reader->HasNextLocked()) {
         notifications.push_back(std::exchange(reader->notify_, nullptr));
@@ -44,6 +45,7 @@ std::unique_ptr<GenerationReader> GenerationRecord::Attach(int64_t after) {
   std::unique_ptr<GenerationReader> reader(new GenerationReader(shared_from_this(), after));
   absl::MutexLock lock(&mutex_);
   readers_.push_back(reader.get());
+  UpdateLagLocked();
   return reader;
 }
 
@@ -69,13 +71,17 @@ int32_t GenerationRecord::readers() const {
   return static_cast<int32_t>(readers_.size());
 }
 
-int64_t GenerationRecord::slowest_lag() const {
-  absl::MutexLock lock(&mutex_);
-  size_t lag = 0;
+std::optional<int64_t> GenerationRecord::slowest_lag() const {
+  const int64_t lag = slowest_lag_.load(std::memory_order_acquire);
+  return lag == kNoReader ? std::nullopt : std::optional(lag);
+}
+
+void GenerationRecord::UpdateLagLocked() {
+  int64_t lag = kNoReader;
   for (const GenerationReader* reader : readers_) {
-    lag = std::max(lag, events_.size() - reader->cursor_);
+    lag = std::max(lag, static_cast<int64_t>(events_.size() - reader->cursor_));
   }
-  return static_cast<int64_t>(lag);
+  slowest_lag_.store(lag, std::memory_order_release);
 }
 
 GenerationReader::GenerationReader(std::shared_ptr<GenerationRecord> record, int64_t after)
@@ -85,17 +91,21 @@ GenerationReader::~GenerationReader() {
   {
     absl::MutexLock lock(&record_->mutex_);
     std::erase(record_->readers_, this);
+    record_->UpdateLagLocked();
   }
   record_->on_reader_change_();
 }
 
 bool GenerationReader::HasNextLocked() {
-  const std::vector<GenerationEvent>& events = record_->events_;
-  for (; cursor_ < events.size(); ++cursor_) {
-    const TokenEvent* token = std::get_if<TokenEvent>(&events[cursor_]);
-    if (token == nullptr || token->sequence_number > after_) return true;
-  }
-  return false;
+  const std::deque<GenerationEvent>& events = record_->events_;
+  const auto seen = [this](const GenerationEvent& event) {
+    const TokenEvent* token = std::get_if<TokenEvent>(&event);
+    return token != nullptr && token->sequence_number <= after_;
+  };
+  const size_t before = cursor_;
+  while (cursor_ < events.size() && seen(events[cursor_])) ++cursor_;
+  if (cursor_ != before) record_->UpdateLagLocked();
+  return cursor_ < events.size();
 }
 
 std::optional<GenerationEvent> GenerationReader::TryNext() {
@@ -105,6 +115,7 @@ std::optional<GenerationEvent> GenerationReader::TryNext() {
     absl::MutexLock lock(&record_->mutex_);
     if (!HasNextLocked()) return std::nullopt;
     event = record_->events_[cursor_++];
+    record_->UpdateLagLocked();
     caught_up = cursor_ == record_->events_.size();
   }
   if (caught_up) record_->on_reader_change_();

@@ -10,7 +10,9 @@
 #ifndef EIDETIC_ENGINE_SCHEDULER_GENERATION_RECORD_H_
 #define EIDETIC_ENGINE_SCHEDULER_GENERATION_RECORD_H_
 
+#include <atomic>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -79,18 +81,23 @@ class GenerationRecord : public std::enable_shared_from_this<GenerationRecord> {
   bool finished() const;   // a finish was published
   int64_t tokens() const;  // token events published
   int32_t readers() const;
-  // Events that the slowest attached reader has not taken; 0 without readers.
-  int64_t slowest_lag() const;
+  // Events that the slowest attached reader has not taken; none without readers. Waits for nobody:
+  // the engine's loop asks before each step.
+  std::optional<int64_t> slowest_lag() const;
 
  private:
   friend class GenerationReader;
 
+  static constexpr int64_t kNoReader = -1;
+
+  void UpdateLagLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool EndedLocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   mutable absl::Mutex mutex_;
   const std::function<void()> on_reader_change_;
-  std::vector<GenerationEvent> events_ ABSL_GUARDED_BY(mutex_);
+  std::deque<GenerationEvent> events_ ABSL_GUARDED_BY(mutex_);
   std::vector<GenerationReader*> readers_ ABSL_GUARDED_BY(mutex_);
+  std::atomic<int64_t> slowest_lag_ = kNoReader;  // set under mutex_
 };
 
 // One listener. Not thread-safe itself: one thread at a time calls it.

@@ -68,7 +68,7 @@ TEST(GenerationRecordTest, AnErrorEndsWithoutAFinish) {
 
 TEST(GenerationRecordTest, LagIsTheSlowestReaders) {
   auto record = NewRecord();
-  EXPECT_EQ(record->slowest_lag(), 0);
+  EXPECT_EQ(record->slowest_lag(), std::nullopt);
   auto slow = record->Attach(0);
   auto quick = record->Attach(0);
   PublishToken(*record, 1);
@@ -77,6 +77,19 @@ TEST(GenerationRecordTest, LagIsTheSlowestReaders) {
   slow.reset();
   EXPECT_EQ(record->slowest_lag(), 0);
   EXPECT_EQ(record->readers(), 1);
+}
+
+TEST(GenerationRecordTest, AReaderDoesNotLagByWhatItHasSeen) {
+  auto record = NewRecord();
+  for (int64_t n = 1; n <= 5; ++n) PublishToken(*record, n);
+  auto reader = record->Attach(5);
+  reader->TryNext();  // the start
+  EXPECT_EQ(reader->TryNext(), std::nullopt);
+  EXPECT_EQ(record->slowest_lag(), 0);
+  auto waiting = record->Attach(5);
+  waiting->TryNext();
+  waiting->NotifyWhenReady([] {});
+  EXPECT_EQ(record->slowest_lag(), 0);
 }
 
 TEST(GenerationRecordTest, NotifiesOnceAndOnlyWhenThereIsSomethingNew) {

@@ -34,13 +34,12 @@ GenerationSequence::GenerationSequence(const EngineContext* context,
 
 Sequence::State GenerationSequence::Look() {
   if (!work_) return State::kEnded;
-  const GenerationRecord& record = *request_->record;
-  if (record.readers() == 0) {
+  const std::optional<int64_t> lag = request_->record->slowest_lag();
+  if (!lag) {
     Interrupt();
     return State::kEnded;
   }
-  return record.slowest_lag() > context_->limits.max_reader_lag_events ? State::kPaused
-                                                                       : State::kReady;
+  return *lag > context_->limits.max_reader_lag_events ? State::kPaused : State::kReady;
 }
 
 StepChunk GenerationSequence::NextChunk() {

@@ -17,14 +17,15 @@ void Mailbox::Post(Command command) {
 }
 
 void Mailbox::Wake() {
-  absl::MutexLock lock(&mutex_);
-  woken_ = true;
+  if (woken_.exchange(true)) return;  // the loop has yet to look
+  absl::MutexLock lock(&mutex_);      // its end is what Take hears
 }
 
 std::vector<Mailbox::Command> Mailbox::Take(absl::Duration timeout) {
   absl::MutexLock lock(&mutex_);
-  mutex_.AwaitWithTimeout(absl::Condition(&woken_), timeout);
-  woken_ = false;
+  const auto woken = [this] { return woken_.load(); };
+  mutex_.AwaitWithTimeout(absl::Condition(&woken), timeout);
+  woken_.exchange(false);  // what whoever woke us did before is seen from here on
   return std::exchange(commands_, {});
 }
 

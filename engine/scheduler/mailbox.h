@@ -6,6 +6,7 @@
 #ifndef EIDETIC_ENGINE_SCHEDULER_MAILBOX_H_
 #define EIDETIC_ENGINE_SCHEDULER_MAILBOX_H_
 
+#include <atomic>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
@@ -38,7 +39,8 @@ class Mailbox {
  private:
   mutable absl::Mutex mutex_;
   std::vector<Command> commands_ ABSL_GUARDED_BY(mutex_);
-  bool woken_ ABSL_GUARDED_BY(mutex_) = false;
+  // Set under no lock too: many wake a loop that is awake.
+  std::atomic<bool> woken_ = false;
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;
 };
 

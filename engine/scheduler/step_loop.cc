@@ -114,8 +114,8 @@ void StepLoop::RunBatch(const std::vector<Seat*>& seats, const std::vector<StepC
     if (std::exchange(seat->started, true)) continue;
     context_->observer->OnQueued(absl::ToDoubleSeconds(begin - seat->ready_since));
   }
+  context_->ledger->Flush();  // the last step's tokens are told while this one runs
   model_->Submit(batch);
-  context_->ledger->Flush();
   StepResult result = model_->Await();
   if (!result.status.ok()) return LoseDevice(result.status);
   CHECK_EQ(result.chunks.size(), batch.size());

@@ -34,9 +34,10 @@ ABSL_FLAG(std::vector<std::string>, batches, {"1"}, "sequences of a step");
 ABSL_FLAG(std::vector<std::string>, policies, std::vector<std::string>({"se_attn", "full"}),
           "se_attn, full, window");
 ABSL_FLAG(int32_t, key_tokens, 131072, "tokens that the demo model reads");
-ABSL_FLAG(std::string, distant, "device", "where distant blocks' pages are: device or host");
+ABSL_FLAG(double, distant_host_share, 0,
+          "of the distant blocks' pages, the oldest ones, those in pinned host memory");
 ABSL_FLAG(int32_t, promoted_pages, 0,
-          "with --distant=host: pages of the device that hold copies of chosen ones");
+          "with pages in host memory: pages of the device that hold copies of chosen ones");
 ABSL_FLAG(int32_t, steps, 48, "steps timed at each point");
 ABSL_FLAG(int32_t, first_candidates, 96, "two-stage: blocks re-ranked before the first proof");
 ABSL_FLAG(int32_t, candidate_budget, 1024, "two-stage: blocks re-ranked at most");
@@ -125,33 +126,39 @@ HostUse UseOf(memory::MemoryPool& pool) {
   return {stats.chosen, stats.chosen_on_device, pool.span_bus_bytes()};
 }
 
-// Of the timed steps; the bus also carries the candidates' keys, which are read to choose.
+// Of the timed steps. Candidates' keys are read to choose: those on the host over the bus too.
 void PrintHostUse(const HostUse& before, const HostUse& after, double candidate_bytes, int steps) {
   const double chosen = std::max<int64_t>(1, after.chosen - before.chosen);
   std::printf(
       "bench name=decode_host promoted_pages=%d chosen_on_device=%.4f span_bus_mb_a_step=%.3f "
-      "candidate_bus_mb_a_step=%.3f\n",
+      "candidate_mb_a_step=%.3f\n",
       absl::GetFlag(FLAGS_promoted_pages),
       (after.chosen_on_device - before.chosen_on_device) / chosen,
       (after.bus_bytes - before.bus_bytes) / 1e6 / steps, candidate_bytes / 1e6 / steps);
+}
+
+// Moves that share of its distant pages; how many they were.
+int64_t MoveOldest(const BenchModel& model, const memory::SpanSettings& settings,
+                   BenchSession* session) {
+  const SpanPlan plan = PlanSpan(settings, model.geometry().layout.block_size, /*retrieves=*/true,
+                                 session->log.size(), memory::TokenKind::kGenerated);
+  const int64_t pages = int64_t{plan.last - plan.first} * model.geometry().attention_layers;
+  const auto wanted = static_cast<int64_t>(absl::GetFlag(FLAGS_distant_host_share) * pages);
+  return session->memory->MoveToHost(plan.first, plan.last, wanted);
 }
 
 void BenchPoint(BenchModel* model, const RealKeys& keys, const std::string& policy, int64_t batch,
                 int64_t history, const Roofs& roofs) {
   const memory::SpanSettings settings = SettingsFor(policy);
   std::vector<BenchSession> sessions;
+  int64_t host_pages = 0;
   for (int64_t i = 0; i < batch; ++i) {
     sessions.push_back(model->NewSession(settings));
     model->Fill(&sessions.back(), keys, history, i * 4099);
+    // At once: all histories together may be more than the device holds.
+    host_pages += MoveOldest(*model, settings, &sessions.back());
     CHECK_EQ(sessions.back().memory->Reserve(history + absl::GetFlag(FLAGS_steps) + 64),
              absl::OkStatus());
-  }
-  const bool on_host = absl::GetFlag(FLAGS_distant) == "host";
-  int64_t host_pages = 0;
-  for (BenchSession& session : sessions) {
-    const SpanPlan plan = PlanSpan(settings, model->geometry().layout.block_size, true, history,
-                                   memory::TokenKind::kGenerated);
-    if (on_host) host_pages += session.memory->MoveToHost(plan.first, plan.last, INT64_MAX);
   }
   const double device_bytes = DeviceBytes(*model, sessions.front(), host_pages / batch);
   std::vector<double> seconds;
@@ -175,17 +182,16 @@ void BenchPoint(BenchModel* model, const RealKeys& keys, const std::string& poli
   std::printf(
       "bench name=decode model=%s policy=%s batch=%lld history_tokens=%lld step_ms=%.4f "
       "p99_ms=%.4f tokens_per_second=%.1f must_move_gb=%.4f index_gb=%.4f roof_ratio=%.3f "
-      "candidate_blocks_per_choice=%.1f share_proven=%.4f hit_at_%d=%.4f distant=%s "
-      "session_device_mb=%.1f "
-      "session_host_mb=%.1f\n",
+      "candidate_blocks_per_choice=%.1f share_proven=%.4f hit_at_%d=%.4f "
+      "distant_host_share=%.3f session_device_mb=%.1f session_host_mb=%.1f\n",
       absl::GetFlag(FLAGS_model).c_str(), policy.c_str(), static_cast<long long>(batch),
       static_cast<long long>(history), step * 1e3, Quantile(seconds, 0.99) * 1e3, batch / step,
       bytes.must() / 1e9, bytes.index / 1e9,
       roofs.copy_bytes_per_second > 0 ? bytes.must() / roofs.copy_bytes_per_second / step : 0.0,
       stats.candidates_read / choices, stats.proven / choices, settings.span_blocks, hits,
-      on_host ? "host" : "device", device_bytes / 1e6,
+      absl::GetFlag(FLAGS_distant_host_share), device_bytes / 1e6,
       host_pages / batch * model->geometry().layout.page_bytes() / 1e6);
-  if (on_host) {
+  if (host_pages > 0) {
     const memory::PageLayout& layout = model->geometry().layout;
     PrintHostUse(
         before, UseOf(model->pool()),
@@ -220,7 +226,7 @@ void Run() {
   const std::string path = absl::GetFlag(FLAGS_model);
   BenchModel model({.model = path,
                     .max_pages = static_cast<int32_t>(most * (longest / 32 + 64) * 8),
-                    .max_host_pages = absl::GetFlag(FLAGS_distant) == "host"
+                    .max_host_pages = absl::GetFlag(FLAGS_distant_host_share) > 0
                                           ? static_cast<int32_t>(most * (longest / 32 + 64) * 8)
                                           : 0,
                     .max_promoted_pages = absl::GetFlag(FLAGS_promoted_pages),

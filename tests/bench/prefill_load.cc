@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "tests/bench/measure.h"
+#include "tests/bench/some_tokens.h"
 
 namespace eidetic::bench {
 namespace {

@@ -5,6 +5,7 @@
 
 #include "engine/backend/create_backend.h"
 #include "engine/model/model_description.h"
+#include "tests/bench/some_tokens.h"
 
 namespace eidetic::bench {
 namespace {
@@ -84,15 +85,6 @@ GenerateSpec ServiceEngine::Spec(const ServiceOptions& options, int64_t stream) 
   spec.max_tokens = options.tokens;
   spec.ignore_end_tokens = true;
   return spec;
-}
-
-std::vector<memory::TokenId> SomeTokens(int64_t count, int64_t seed) {
-  constexpr int64_t kFirst = 100, kTokens = 400;
-  std::vector<memory::TokenId> tokens;
-  for (int64_t i = 0; i < count; ++i) {
-    tokens.push_back(static_cast<memory::TokenId>(kFirst + (i * (31 + seed % 7) + seed) % kTokens));
-  }
-  return tokens;
 }
 
 }  // namespace eidetic::bench

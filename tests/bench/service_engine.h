@@ -73,9 +73,6 @@ class ServiceEngine {
   const std::unique_ptr<Engine> engine_;
 };
 
-// Ids that every tokenizer knows, others for every seed.
-std::vector<memory::TokenId> SomeTokens(int64_t count, int64_t seed);
-
 // The result of an engine's call that answers through a callback: call(done).
 template <typename T, typename Call>
 T Await(const Call& call) {

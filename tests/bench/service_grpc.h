@@ -8,11 +8,16 @@
 
 namespace eidetic::bench {
 
-// Rounds of three ways in turn: callbacks of the engine; a real server in this process and
-// streams of the C++ client over `connections` connections, a message a token; the same with
-// messages of up to `message_tokens` tokens. Prints a `bench` line for each and the medians.
-void BenchGrpc(ServiceEngine* service, const ServiceOptions& options, int connections,
-               int32_t message_tokens);
+struct GrpcOptions {
+  int32_t connections = 4;      // that the streams share
+  int32_t stream_threads = 2;   // as of eidetic-server
+  int32_t message_tokens = 64;  // that a message may carry, the third way
+};
+
+// Rounds of three ways in turn: callbacks of the engine; a real server in this process and its
+// clients in another (stream_clients.h), a message a token; the same with messages of the tokens
+// that wait. Prints a `bench` line for each and the medians.
+void BenchGrpc(ServiceEngine* service, const ServiceOptions& options, const GrpcOptions& grpc);
 
 }  // namespace eidetic::bench
 
