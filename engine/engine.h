@@ -50,6 +50,8 @@ struct EngineLimits {
   int32_t max_requests_per_session = 256;  // remembered request ids
   absl::Duration request_retention = absl::Hours(24);
   int32_t max_snapshots_per_session = 64;
+  // Of rest, then a session that was made without a time of its own is deleted; 0: never.
+  absl::Duration expire_after = absl::ZeroDuration();
   // When sessions' memory goes to the disk, and when they sleep.
   struct Keeping {
     absl::Duration checkpoint_idle = absl::Seconds(30);  // of rest, then it is checkpointed
@@ -57,6 +59,7 @@ struct EngineLimits {
     absl::Duration sleep_after = absl::Minutes(10);  // of rest; 0: never, unless memory runs out
     int32_t max_checkpoints_under_way = 4;           // each holds a state in main memory
     absl::Duration checkpoint_retry = absl::Seconds(5);  // after one that failed
+    int32_t max_loads_under_way = 4;                     // a thread each
   } keeping;
 };
 
@@ -72,6 +75,7 @@ struct SessionInfo {
   int64_t memory_bytes = 0;
   SessionTier tier = SessionTier::kDevice;
   absl::Time last_use_time = {};
+  absl::Duration expire_after = absl::ZeroDuration();  // of rest; 0: never
   // False once it was loaded from a checkpoint that another build or kind of device made.
   bool bit_identical = true;
 };
@@ -114,6 +118,7 @@ struct EngineStats {
   int64_t tiles_used = 0, tiles_total = 0;
   int64_t slots_used = 0, slots_total = 0;
   int64_t sessions_asleep = 0;
+  int64_t sessions_expired = 0;  // a counter
   // Counters: checkpoints that are durable, that could not be written, that could not be loaded
   // (those sessions are computed again from their logs); sessions loaded; bytes of extents.
   int64_t checkpoints_written = 0, checkpoints_failed = 0, checkpoints_refused = 0;
@@ -175,10 +180,11 @@ class Engine {
   using Done = std::function<void(absl::StatusOr<T>)>;
 
   // ALREADY_EXISTS, RESOURCE_EXHAUSTED, INVALID_ARGUMENT (settings). A repeated request_id
-  // (not empty) with the same fingerprint gives the session it made before.
+  // (not empty) with the same fingerprint gives the session it made before. A session that nothing
+  // used for `expire_after` (0: never; none: the limit's) is deleted, soon after.
   virtual void CreateSession(SessionName name, memory::SpanSettings settings,
-                             std::string request_id, std::string fingerprint,
-                             Done<SessionInfo> done) = 0;
+                             std::optional<absl::Duration> expire_after, std::string request_id,
+                             std::string fingerprint, Done<SessionInfo> done) = 0;
   virtual void GetSession(SessionName name, Done<SessionInfo> done) = 0;
   // Sessions of `tenant` whose id is greater than `after`, ascending, at most `limit`.
   virtual void ListSessions(std::string tenant, std::string after, int32_t limit,
@@ -186,7 +192,8 @@ class Engine {
   // ABORTED while a request writes to it.
   virtual void DeleteSession(SessionName name, std::optional<memory::Position> expected_position,
                              std::function<void(absl::Status)> done) = 0;
-  // `edit` changes the parent's settings into the child's.
+  // `edit` changes the parent's settings into the child's. Of a session that sleeps nothing is
+  // read.
   virtual void ForkSession(SessionName parent, SessionName child,
                            std::function<void(memory::SpanSettings*)> edit, std::string request_id,
                            std::string fingerprint,

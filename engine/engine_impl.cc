@@ -15,6 +15,8 @@ namespace {
 
 // How often what has expired is forgotten.
 constexpr absl::Duration kSweepInterval = absl::Minutes(1);
+// How often sessions that have expired are deleted.
+constexpr absl::Duration kExpiryInterval = absl::Seconds(1);
 // How often failed storage is tried again.
 constexpr absl::Duration kRecoveryInterval = absl::Seconds(1);
 
@@ -51,7 +53,8 @@ EngineImpl::EngineImpl(EngineParts parts)
                  .query_chunk_tokens = context_.limits.query_chunk_tokens,
                  .trained_context = parts_.model->description().trained_context,
                  .max_sessions = context_.limits.max_sessions,
-                 .request_retention = context_.limits.request_retention},
+                 .request_retention = context_.limits.request_retention,
+                 .expire_after = context_.limits.expire_after},
                 &session_journal_, context_.now),
       operations_(&sessions_, &session_journal_, context_.now,
                   context_.limits.max_snapshots_per_session),
@@ -59,7 +62,8 @@ EngineImpl::EngineImpl(EngineParts parts)
       generations_(&context_, &sessions_, &loop_, EndTokens(*parts_.model, chat_format_),
                    [mailbox = mailbox_] { mailbox->Wake(); }),
       keeper_(MakeKeeper()),
-      last_sweep_(context_.now()) {
+      last_sweep_(context_.now()),
+      last_expiry_(last_sweep_) {
   pool_.set_make_room([this](int64_t pages) { return MakeRoom(pages); });
   if (keeper_) pool_.set_make_slot([this] { return keeper_->SleepForSlot(); });
 }
@@ -157,9 +161,10 @@ void EngineImpl::PostAwake(SessionName session, Done<T> done, Work work) {
 }
 
 void EngineImpl::CreateSession(SessionName name, memory::SpanSettings settings,
-                               std::string request_id, std::string fingerprint,
-                               Done<SessionInfo> done) {
-  SessionTable::Creation creation{std::move(name), std::move(request_id), std::move(fingerprint)};
+                               std::optional<absl::Duration> expire_after, std::string request_id,
+                               std::string fingerprint, Done<SessionInfo> done) {
+  SessionTable::Creation creation{std::move(name), std::move(request_id), std::move(fingerprint),
+                                  expire_after};
   Post(std::move(done), [this, creation = std::move(creation), settings] {
     return sessions_.Create(creation, settings);
   });
@@ -185,12 +190,25 @@ void EngineImpl::DeleteSession(SessionName name, std::optional<memory::Position>
   mailbox_->Post([this, name = std::move(name), expected_position,
                   done = std::move(done)](absl::Status alive) {
     if (!alive.ok()) return done(alive);
-    const auto session = sessions_.Find(name);
-    const absl::Status status = sessions_.Delete(name, expected_position);
-    if (keeper_ && status.ok()) keeper_->HoldUntilDurable((*session)->checkpoint);
-    ledger_.Tell(
-        [done, status](const absl::Status& durable) { done(durable.ok() ? status : durable); });
+    ledger_.Tell([done, status = Delete(name, expected_position)](const absl::Status& durable) {
+      done(durable.ok() ? status : durable);
+    });
   });
+}
+
+absl::Status EngineImpl::Delete(const SessionName& name,
+                                std::optional<memory::Position> expected_position) {
+  const auto session = sessions_.Find(name);
+  const absl::Status status = sessions_.Delete(name, expected_position);
+  if (keeper_ && status.ok()) keeper_->HoldUntilDurable((*session)->checkpoint);
+  return status;
+}
+
+void EngineImpl::DeleteExpired() {
+  for (const SessionName& name : sessions_.Expired()) {
+    if (keeper_ && keeper_->IsWaitedFor(name)) continue;
+    if (Delete(name, std::nullopt).ok()) ++expired_;
+  }
 }
 
 void EngineImpl::ForkSession(SessionName parent, SessionName child,
@@ -199,11 +217,12 @@ void EngineImpl::ForkSession(SessionName parent, SessionName child,
                              std::optional<memory::Position> expected_position,
                              Done<SessionInfo> done) {
   SessionTable::Creation creation{std::move(child), std::move(request_id), std::move(fingerprint)};
-  PostAwake(
-      parent, std::move(done),
-      [this, parent, creation = std::move(creation), edit = std::move(edit), expected_position] {
-        return sessions_.Fork(parent, creation, edit, expected_position);
-      });
+  Post(std::move(done),
+       [this, parent, creation = std::move(creation), edit = std::move(edit),
+        expected_position]() -> absl::StatusOr<SessionInfo> {
+         if (!loop_.lost().ok()) return loop_.lost();
+         return sessions_.Fork(parent, creation, edit, expected_position);
+       });
 }
 
 absl::StatusOr<std::shared_ptr<AppendStream>> EngineImpl::StartAppend(
@@ -317,6 +336,10 @@ void EngineImpl::OnTurn() {
   const absl::Time now = context_.now();
   WatchStorage(now);
   if (keeper_) keeper_->OnTurn(now);
+  if (now - last_expiry_ >= kExpiryInterval && ledger_.health().ok()) {
+    last_expiry_ = now;
+    DeleteExpired();
+  }
   if (now - last_sweep_ >= kSweepInterval) {
     last_sweep_ = now;
     sessions_.Expire();
@@ -344,6 +367,7 @@ void EngineImpl::OnTurn() {
             .tiles_total = pool_.tiles().capacity(),
             .slots_used = pool_.slots().used_count(),
             .slots_total = pool_.slots().capacity(),
+            .sessions_expired = expired_,
             .heartbeat = now};
   if (keeper_) keeper_->AddStats(&stats_);
 }

@@ -34,7 +34,8 @@ class EngineImpl : public Engine {
   // Waits for the step under way. Not to be called from a callback.
   ~EngineImpl() override;
 
-  void CreateSession(SessionName name, memory::SpanSettings settings, std::string request_id,
+  void CreateSession(SessionName name, memory::SpanSettings settings,
+                     std::optional<absl::Duration> expire_after, std::string request_id,
                      std::string fingerprint, Done<SessionInfo> done) override;
   void GetSession(SessionName name, Done<SessionInfo> done) override;
   void ListSessions(std::string tenant, std::string after, int32_t limit,
@@ -125,6 +126,8 @@ class EngineImpl : public Engine {
                    int32_t limit, std::shared_ptr<std::atomic<bool>> cancelled,
                    Done<SearchResult> done);
   void OnTurn();
+  void DeleteExpired();
+  absl::Status Delete(const SessionName& name, std::optional<memory::Position> expected_position);
   // FAILED_PRECONDITION when the journal belongs to another model.
   absl::Status BindJournal();
   // Makes sessions and requests what the journal says.
@@ -145,7 +148,8 @@ class EngineImpl : public Engine {
   StepLoop loop_;
   Generations generations_;
   const std::unique_ptr<SessionKeeper> keeper_;  // null: sessions have no checkpoints
-  absl::Time last_sweep_;
+  absl::Time last_sweep_, last_expiry_;
+  int64_t expired_ = 0;
   bool storage_failed_ = false;
   absl::Time last_recovery_;
 

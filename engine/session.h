@@ -7,6 +7,7 @@
 #ifndef EIDETIC_ENGINE_SESSION_H_
 #define EIDETIC_ENGINE_SESSION_H_
 
+#include <algorithm>
 #include <map>
 #include <memory>
 #include <optional>
@@ -43,7 +44,10 @@ struct Session {
   std::unique_ptr<memory::SessionMemory> memory;  // null: asleep, the model remembers nothing
   absl::Time create_time, update_time;
   absl::Time read_time;  // when a request last read its memory and changed nothing
-  bool busy = false;     // a SessionWork holds it
+  // Of rest, then it is deleted; 0: never. The last use that the journal knows, if it expires.
+  absl::Duration expire_after;
+  absl::Time use_recorded = absl::InfinitePast();
+  bool busy = false;  // a SessionWork holds it
   // Of SessionKeeper: the newest durable checkpoint (null: none), whether another is under way,
   // when a failed one may be tried again, when the session was last needed.
   std::shared_ptr<Checkpoint> checkpoint;
@@ -56,6 +60,7 @@ struct Session {
 
   memory::Position position() const { return log.size(); }
   memory::Position computed() const { return memory == nullptr ? 0 : memory->published(); }
+  absl::Time last_use() const { return std::max({update_time, read_time, used_time}); }
 
   // Gives it memory, unless it has. RESOURCE_EXHAUSTED leaves it asleep.
   absl::Status Wake(memory::MemoryPool* pool);

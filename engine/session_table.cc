@@ -116,7 +116,10 @@ absl::StatusOr<SessionInfo> SessionTable::Create(const Creation& creation,
   if (*before) return **before;
   if (absl::Status status = CheckNew(creation.name); !status.ok()) return status;
   absl::StatusOr<std::shared_ptr<Session>> session = MakeEmpty(settings);
+  // Who remembers nothing needs no memory yet.
+  if (absl::IsResourceExhausted(session.status())) session = Assemble(settings, nullptr);
   if (!session.ok()) return session.status();
+  (*session)->expire_after = creation.expire_after.value_or(rules_.expire_after);
   return Insert(creation, *std::move(session));
 }
 
@@ -127,8 +130,9 @@ absl::StatusOr<SessionInfo> SessionTable::Fork(
   absl::StatusOr<std::optional<SessionInfo>> before = MadeBefore(creation);
   if (!before.ok()) return before.status();
   if (*before) return **before;
-  absl::StatusOr<std::shared_ptr<Session>> parent = FindAwake(parent_name);
+  absl::StatusOr<std::shared_ptr<Session>> parent = Find(parent_name);
   if (!parent.ok()) return parent.status();
+  (*parent)->read_time = now_();
   if (creation.name.tenant != parent_name.tenant) {
     return absl::InvalidArgumentError("name: a fork stays with its session's tenant");
   }
@@ -139,6 +143,7 @@ absl::StatusOr<SessionInfo> SessionTable::Fork(
   edit(&settings);
   absl::StatusOr<std::shared_ptr<Session>> child = Branch(**parent, settings);
   if (!child.ok()) return child.status();
+  (*child)->expire_after = (*parent)->expire_after;
   return Insert(creation, *std::move(child));
 }
 
@@ -193,10 +198,14 @@ absl::StatusOr<std::shared_ptr<Session>> SessionTable::MakeEmpty(
 absl::StatusOr<std::shared_ptr<Session>> SessionTable::Branch(
     const Session& parent, const memory::SpanSettings& settings) const {
   if (absl::Status status = CheckSettings(settings); !status.ok()) return status;
-  const SessionPin pin(&parent);
-  auto memory = parent.memory->Fork(memory::SummaryFor(settings, pool_->geometry().bounding));
-  if (!memory.ok()) return memory.status();
-  std::shared_ptr<Session> session = Assemble(settings, *std::move(memory));
+  std::unique_ptr<memory::SessionMemory> memory;
+  if (parent.memory != nullptr) {
+    const SessionPin pin(&parent);
+    auto fork = parent.memory->Fork(memory::SummaryFor(settings, pool_->geometry().bounding));
+    if (!fork.ok()) return fork.status();
+    memory = *std::move(fork);
+  }
+  std::shared_ptr<Session> session = Assemble(settings, std::move(memory));
   session->log = parent.log;
   session->segments = parent.segments;
   session->checkpoint = parent.checkpoint;
@@ -216,7 +225,8 @@ SessionInfo SessionTable::InfoOf(const Session& session) const {
           .tier = session.memory == nullptr          ? SessionTier::kAsleep
                   : session.memory->has_host_pages() ? SessionTier::kHost
                                                      : SessionTier::kDevice,
-          .last_use_time = std::max(session.update_time, session.read_time),
+          .last_use_time = session.last_use(),
+          .expire_after = session.expire_after,
           .bit_identical = session.bit_identical};
 }
 
@@ -234,7 +244,10 @@ void SessionTable::Restore(std::vector<std::shared_ptr<Session>> sessions,
     session->requests.OnForget([this](const Request& r) { journal_->Forgotten(r); });
     const auto old = before.find(session->name);
     // The same logs: the same tokens, as far as both go.
-    if (old != before.end()) session->bit_identical = old->second->bit_identical;
+    if (old != before.end()) {
+      session->bit_identical = old->second->bit_identical;
+      session->read_time = std::max(session->read_time, old->second->last_use());
+    }
     if (old != before.end() && old->second->segments == session->segments &&
         old->second->computed() <= session->position()) {
       session->memory = std::move(old->second->memory);
@@ -259,6 +272,18 @@ void SessionTable::Expire() {
   const absl::Time before = now_() - rules_.request_retention;
   while (!made_order_.empty() && made_order_.begin()->first < before) ForgetOldestCreation();
   for (auto& [name, session] : sessions_) session->requests.Expire(before);
+}
+
+std::vector<SessionName> SessionTable::Expired() {
+  std::vector<SessionName> expired;
+  const absl::Time now = now_();
+  for (auto& [name, session] : sessions_) {
+    if (session->expire_after <= absl::ZeroDuration()) continue;
+    journal_->Used(session.get());
+    const bool used = session->busy || session->pins > 0;
+    if (!used && now - session->last_use() >= session->expire_after) expired.push_back(name);
+  }
+  return expired;
 }
 
 }  // namespace eidetic

@@ -72,6 +72,9 @@ ABSL_FLAG(int32_t, max_requests_per_session, eidetic::EngineLimits().max_request
           "request ids that a session remembers");
 ABSL_FLAG(int32_t, max_snapshots_per_session, eidetic::EngineLimits().max_snapshots_per_session,
           "named points that a session may keep");
+ABSL_FLAG(absl::Duration, expire_after, eidetic::EngineLimits().expire_after,
+          "a session that is made without a time of its own is deleted, with all that is kept of "
+          "it, when nothing used it for so long; 0: never");
 ABSL_FLAG(absl::Duration, request_retention, eidetic::EngineLimits().request_retention,
           "how long a request id is remembered");
 
@@ -85,6 +88,8 @@ ABSL_FLAG(absl::Duration, sleep_after, eidetic::EngineLimits().keeping.sleep_aft
 ABSL_FLAG(int32_t, max_checkpoints_under_way,
           eidetic::EngineLimits().keeping.max_checkpoints_under_way,
           "sessions whose memory is written at once; each holds a state in main memory meanwhile");
+ABSL_FLAG(int32_t, max_loads_under_way, eidetic::EngineLimits().keeping.max_loads_under_way,
+          "sessions that are loaded at once, each by a thread of its own");
 ABSL_FLAG(absl::Duration, checkpoint_retry, eidetic::EngineLimits().keeping.checkpoint_retry,
           "after a checkpoint that could not be written, the next try");
 
@@ -157,12 +162,14 @@ absl::Status TakeLimits(EngineLimits* to) {
       Take(FLAGS_max_reader_lag_events, 1, 1 << 20, &to->max_reader_lag_events),
       Take(FLAGS_max_requests_per_session, 1, 1 << 20, &to->max_requests_per_session),
       Take(FLAGS_max_snapshots_per_session, 0, 1 << 20, &to->max_snapshots_per_session),
+      Take(FLAGS_expire_after, absl::ZeroDuration(), &to->expire_after),
       Take(FLAGS_request_retention, absl::ZeroDuration(), &to->request_retention),
       Take(FLAGS_checkpoint_idle, absl::ZeroDuration(), &to->keeping.checkpoint_idle),
       Take(FLAGS_checkpoint_tokens, 1, std::numeric_limits<int64_t>::max(),
            &to->keeping.checkpoint_tokens),
       Take(FLAGS_sleep_after, absl::ZeroDuration(), &to->keeping.sleep_after),
       Take(FLAGS_max_checkpoints_under_way, 1, 1 << 10, &to->keeping.max_checkpoints_under_way),
+      Take(FLAGS_max_loads_under_way, 1, 64, &to->keeping.max_loads_under_way),
       Take(FLAGS_checkpoint_retry, absl::ZeroDuration(), &to->keeping.checkpoint_retry),
   });
   if (!status.ok()) return status;

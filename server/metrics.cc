@@ -79,6 +79,8 @@ constexpr StatsNumber kStatsNumbers[] = {
      &EngineStats::pages_dropped, prometheus::MetricType::Counter},
     {"eidetic_sessions_asleep", "Sessions whose memory is on the disk alone, or not computed.",
      nullptr, &EngineStats::sessions_asleep},
+    {"eidetic_sessions_expired_total", "Sessions deleted because nothing used them.", nullptr,
+     &EngineStats::sessions_expired, prometheus::MetricType::Counter},
     {"eidetic_checkpoints_total", "Checkpoints, by what became of them.", "written",
      &EngineStats::checkpoints_written, prometheus::MetricType::Counter},
     {"eidetic_checkpoints_total", "", "failed", &EngineStats::checkpoints_failed,

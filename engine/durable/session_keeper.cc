@@ -14,14 +14,11 @@ namespace {
 constexpr absl::Duration kShortestScan = absl::Milliseconds(10);
 constexpr absl::Duration kLongestScan = absl::Seconds(1);
 
-absl::Time LastNeeded(const Session& session) {
-  return std::max(session.update_time, session.used_time);
-}
-
 }  // namespace
 
 SessionKeeper::SessionKeeper(KeeperParts parts)
-    : parts_(std::move(parts)), checkpointer_(parts_.extents, parts_.wake) {}
+    : parts_(std::move(parts)),
+      checkpointer_(parts_.extents, parts_.limits.max_loads_under_way, parts_.wake) {}
 
 memory::Position SessionKeeper::Common(const Session& session, const Checkpoint& checkpoint) const {
   const memory::TokenLog& log = session.log;
@@ -55,7 +52,7 @@ bool SessionKeeper::IsDue(const Session& session, absl::Time now) const {
   if (fresh <= 0 || session.checkpointing || now < session.checkpoint_after) return false;
   if (drain_ || fresh >= limits.checkpoint_tokens) return true;
   if (session.busy) return false;
-  const absl::Duration rest = now - LastNeeded(session);
+  const absl::Duration rest = now - session.last_use();
   const bool sleepy = limits.sleep_after > absl::ZeroDuration() && rest >= limits.sleep_after;
   return short_of_memory_ || sleepy || rest >= limits.checkpoint_idle;
 }
@@ -66,7 +63,7 @@ std::vector<SessionKeeper::SessionPtr> SessionKeeper::ByRest() const {
     if (session->memory != nullptr) sessions.push_back(session);
   });
   std::stable_sort(sessions.begin(), sessions.end(), [](const SessionPtr& a, const SessionPtr& b) {
-    return LastNeeded(*a) < LastNeeded(*b);
+    return a->last_use() < b->last_use();
   });
   return sessions;
 }
@@ -92,7 +89,7 @@ void SessionKeeper::Scan(absl::Time now) {
   int64_t awake = 0;
   for (const SessionPtr& session : ByRest()) {
     ++awake;
-    const absl::Duration rest = now - LastNeeded(*session);
+    const absl::Duration rest = now - session->last_use();
     const bool sleepy = limits.sleep_after > absl::ZeroDuration() && rest >= limits.sleep_after;
     if (sleepy && CanSleep(*session)) {
       session->memory.reset();

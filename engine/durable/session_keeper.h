@@ -60,6 +60,9 @@ class SessionKeeper {
   using Then = absl::AnyInvocable<void(absl::Status)>;
   void WhenAwake(const SessionName& name, Then then);
 
+  // Whether a request waits for the session to be loaded.
+  bool IsWaitedFor(const SessionName& name) const { return waiting_.contains(name); }
+
   // Puts sessions to sleep until `pages` more pages are free, or one more state slot is. Whether
   // any went.
   bool SleepForPages(int64_t pages);
