@@ -43,7 +43,9 @@ struct EngineLimits {
   int32_t block_tokens = 32;         // S
   int32_t query_chunk_tokens = 512;  // C
   int32_t max_sessions = 4096;
-  int32_t max_sequences = 256;             // running or queued requests
+  int32_t max_sequences = 256;  // running or queued requests
+  // For memory, while others may give some back; then it is answered RESOURCE_EXHAUSTED.
+  absl::Duration max_memory_wait = absl::Seconds(30);
   int32_t max_generated_tokens = 65536;    // of one request
   int32_t max_score_tokens = 65536;        // of one score or search
   int32_t max_reader_lag_events = 256;     // a stream further behind pauses its sequence

@@ -62,7 +62,7 @@ struct Session {
   memory::Position computed() const { return memory == nullptr ? 0 : memory->published(); }
   absl::Time last_use() const { return std::max({update_time, read_time, used_time}); }
 
-  // Gives it memory, unless it has. RESOURCE_EXHAUSTED leaves it asleep.
+  // Gives it memory, unless it has. RESOURCE_EXHAUSTED, a shortage, leaves it asleep.
   absl::Status Wake(memory::MemoryPool* pool);
 };
 
@@ -87,9 +87,10 @@ absl::Status CheckWritable(const Session& session, std::optional<memory::Positio
 // Destroying it gives both back; the log keeps what it has.
 class SessionWork {
  public:
-  // Room for positions [0, end). ABORTED, RESOURCE_EXHAUSTED: nothing has changed.
-  // Precondition: the session is awake.
-  static absl::StatusOr<SessionWork> Begin(std::shared_ptr<Session> session, memory::Position end);
+  // Room for all that the session takes until it stands at `end`. ABORTED, RESOURCE_EXHAUSTED (as
+  // SessionMemory::ReserveFor says): nothing has changed. Precondition: the session is awake.
+  static absl::StatusOr<SessionWork> Begin(std::shared_ptr<Session> session, memory::Position end,
+                                           int32_t query_chunk_tokens);
   SessionWork(SessionWork&&) = default;
   SessionWork& operator=(SessionWork&&) = delete;
   ~SessionWork();

@@ -68,12 +68,12 @@ bool SessionTable::MakeRoom(int64_t pages) {
   std::vector<Session*> sessions;
   for (const auto& [name, session] : sessions_) sessions.push_back(session.get());
   std::stable_sort(sessions.begin(), sessions.end(), [](const Session* a, const Session* b) {
-    return a->update_time < b->update_time;
+    return a->last_use() < b->last_use();
   });
   int64_t moved = 0;
   for (const Session* session : sessions) {
     if (moved >= wanted) break;
-    if (session->memory == nullptr) continue;
+    if (session->memory == nullptr || session->memory->growing()) continue;
     const SpanPlan plan = PlanSpan(session->settings, rules_.block_tokens, /*retrieves=*/true,
                                    session->computed(), memory::TokenKind::kGenerated);
     if (plan.first >= plan.last) continue;
@@ -191,7 +191,7 @@ absl::StatusOr<std::shared_ptr<Session>> SessionTable::MakeEmpty(
   if (absl::Status status = CheckSettings(settings); !status.ok()) return status;
   auto memory = memory::SessionMemory::Create(
       pool_, memory::SummaryFor(settings, pool_->geometry().bounding));
-  if (!memory.ok()) return memory.status();
+  if (!memory.ok()) return memory::MarkShortage(memory.status());
   return Assemble(settings, *std::move(memory));
 }
 
@@ -202,7 +202,7 @@ absl::StatusOr<std::shared_ptr<Session>> SessionTable::Branch(
   if (parent.memory != nullptr) {
     const SessionPin pin(&parent);
     auto fork = parent.memory->Fork(memory::SummaryFor(settings, pool_->geometry().bounding));
-    if (!fork.ok()) return fork.status();
+    if (!fork.ok()) return memory::MarkShortage(fork.status());
     memory = *std::move(fork);
   }
   std::shared_ptr<Session> session = Assemble(settings, std::move(memory));

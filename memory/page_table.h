@@ -46,6 +46,10 @@ class PageTable {
   absl::Status Share(const PageTable& from, int64_t shared, int64_t count);
   // Gives back all but the first `count` pages.
   void Truncate(int64_t count);
+  // Whether MoveToHost would move it: it is on the device and nobody shares it.
+  bool CanMove(int64_t index) const {
+    return pages_[index].tier == Tier::kDevice && device_->references(pages_[index].id) == 1;
+  }
   // Moves pages [first, last) that are on the device and nobody shares to the host, as far as
   // it has room, in the order of the arena's operations. How many it moved.
   int64_t MoveToHost(int64_t first, int64_t last);

@@ -62,6 +62,9 @@ ABSL_FLAG(int32_t, max_batch_tokens, eidetic::EngineLimits().plan.max_batch_toke
 ABSL_FLAG(int32_t, max_sessions, eidetic::EngineLimits().max_sessions, "sessions that may exist");
 ABSL_FLAG(int32_t, max_sequences, eidetic::EngineLimits().max_sequences,
           "requests that may run or wait; more are answered RESOURCE_EXHAUSTED");
+ABSL_FLAG(absl::Duration, max_memory_wait, eidetic::EngineLimits().max_memory_wait,
+          "a request for which there is no memory now waits so long for others to end or to sleep, "
+          "then it is answered RESOURCE_EXHAUSTED; 0: at once");
 ABSL_FLAG(int32_t, max_generated_tokens, eidetic::EngineLimits().max_generated_tokens,
           "tokens that one request may generate");
 ABSL_FLAG(int32_t, max_score_tokens, eidetic::EngineLimits().max_score_tokens,
@@ -157,6 +160,7 @@ absl::Status TakeLimits(EngineLimits* to) {
       Take(FLAGS_max_batch_tokens, 1, 1 << 20, &to->plan.max_batch_tokens),
       Take(FLAGS_max_sessions, 1, kMany, &to->max_sessions),
       Take(FLAGS_max_sequences, 1, 1 << 20, &to->max_sequences),
+      Take(FLAGS_max_memory_wait, absl::ZeroDuration(), &to->max_memory_wait),
       Take(FLAGS_max_generated_tokens, 1, kMany, &to->max_generated_tokens),
       Take(FLAGS_max_score_tokens, 1, kMany, &to->max_score_tokens),
       Take(FLAGS_max_reader_lag_events, 1, 1 << 20, &to->max_reader_lag_events),

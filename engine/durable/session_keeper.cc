@@ -171,11 +171,11 @@ void SessionKeeper::HoldUntilDurable(std::shared_ptr<Checkpoint> checkpoint) {
   });
 }
 
-bool SessionKeeper::Sleep(const std::function<bool()>& enough) {
+bool SessionKeeper::Sleep(const std::function<bool()>& enough, bool on_host) {
   bool any = false;
   for (const SessionPtr& session : ByRest()) {
     if (enough()) break;
-    if (!CanSleep(*session)) continue;
+    if (!CanSleep(*session) || (on_host && !session->memory->has_host_pages())) continue;
     session->memory.reset();
     any = true;
   }
@@ -186,12 +186,29 @@ bool SessionKeeper::Sleep(const std::function<bool()>& enough) {
 
 bool SessionKeeper::SleepForPages(int64_t pages) {
   const int64_t before = parts_.pool->pages().free_count();
-  return Sleep([&] { return parts_.pool->pages().free_count() - before >= pages; });
+  return Sleep([&] { return parts_.pool->pages().free_count() - before >= pages; },
+               /*on_host=*/false);
+}
+
+bool SessionKeeper::SleepForHostPages(int64_t pages) {
+  const memory::PageStore& host = *parts_.pool->host_pages();
+  const int64_t before = host.free_count();
+  return Sleep([&] { return host.free_count() - before >= pages; }, /*on_host=*/true);
+}
+
+bool SessionKeeper::RoomMayCome() const {
+  if (under_way_ > 0 || !waiting_.empty()) return true;
+  if (!parts_.ledger->health().ok()) return false;
+  bool any = false;
+  parts_.sessions->ForEach([&](const SessionPtr& session) {
+    any = any || (!session->busy && session->computed() > Kept(*session));
+  });
+  return any;
 }
 
 bool SessionKeeper::SleepForSlot() {
   const int32_t before = parts_.pool->slots().used_count();
-  return Sleep([&] { return parts_.pool->slots().used_count() < before; });
+  return Sleep([&] { return parts_.pool->slots().used_count() < before; }, /*on_host=*/false);
 }
 
 void SessionKeeper::CheckpointAll(absl::Time deadline, std::function<void(absl::Status)> done) {

@@ -67,6 +67,13 @@ class SessionKeeper {
   // any went.
   bool SleepForPages(int64_t pages);
   bool SleepForSlot();
+  // Of the host; who has none there stays awake.
+  bool SleepForHostPages(int64_t pages);
+  // Whether sessions that rest will be able to sleep soon, and a number that changes meanwhile.
+  bool RoomMayCome() const;
+  int64_t progress() const {
+    return counts_.written + counts_.failed + counts_.refused + counts_.loaded - under_way_;
+  }
 
   // As Engine::CheckpointAll.
   void CheckpointAll(absl::Time deadline, std::function<void(absl::Status)> done);
@@ -109,7 +116,7 @@ class SessionKeeper {
               absl::StatusOr<std::unique_ptr<memory::SessionMemory>> memory);
   void Refuse(Session* session, const absl::Status& why);
   void RunWaiting(const SessionName& name, const absl::Status& status);
-  bool Sleep(const std::function<bool()>& enough);
+  bool Sleep(const std::function<bool()>& enough, bool on_host);
   void Adopt(std::string_view key, std::string_view value);
   // Why what the journal has can not be loaded, if so.
   absl::Status CheckAdopted(const Session& session) const;
