@@ -54,6 +54,12 @@ struct EngineLimits {
   int32_t max_snapshots_per_session = 64;
   // Of rest, then a session that was made without a time of its own is deleted; 0: never.
   absl::Duration expire_after = absl::ZeroDuration();
+  // Shares of a tier's pages. Fuller than `high`, sessions that rested longest give pages back
+  // until it is as full as `low`: the device's to the host, then, and the host's, to the disk.
+  struct Marks {
+    double device_high = 0.95, device_low = 0.90;
+    double host_high = 0.95, host_low = 0.90;
+  } marks;
   // When sessions' memory goes to the disk, and when they sleep.
   struct Keeping {
     absl::Duration checkpoint_idle = absl::Seconds(30);  // of rest, then it is checkpointed
@@ -75,6 +81,8 @@ struct SessionInfo {
   memory::Position position = 0, computed = 0;
   bool busy = false;
   int64_t memory_bytes = 0;
+  int64_t host_bytes = 0;  // of them, on the host
+  int64_t disk_bytes = 0;  // of its checkpoint
   SessionTier tier = SessionTier::kDevice;
   absl::Time last_use_time = {};
   absl::Duration expire_after = absl::ZeroDuration();  // of rest; 0: never
@@ -111,6 +119,7 @@ struct EngineStats {
   int64_t running = 0, queued = 0, sessions = 0;
   int64_t pages_used = 0, pages_total = 0;
   int64_t host_pages_used = 0, host_pages_total = 0;  // in pinned host memory
+  int64_t pages_moved = 0, moved_bytes = 0;           // counters: from the device to the host
   int64_t promoted_pages = 0;                         // of pages_used: copies of pages of the host
   // Counters: blocks that spans chose in sessions with pages on the host, by where they were
   // read; copies that came into use and that were given up; bytes copied to the device for them.
@@ -120,12 +129,17 @@ struct EngineStats {
   int64_t tiles_used = 0, tiles_total = 0;
   int64_t slots_used = 0, slots_total = 0;
   int64_t sessions_asleep = 0;
+  // By tier, as SessionInfo, some time ago.
+  int64_t device_sessions = 0, host_sessions = 0, disk_sessions = 0;
+  // Counters: sessions that slept because they rested long, and because others needed the room.
+  int64_t sessions_slept = 0, sessions_pushed = 0;
   int64_t sessions_expired = 0;  // a counter
   // Counters: checkpoints that are durable, that could not be written, that could not be loaded
   // (those sessions are computed again from their logs); sessions loaded; bytes of extents.
   int64_t checkpoints_written = 0, checkpoints_failed = 0, checkpoints_refused = 0;
   int64_t sessions_loaded = 0;
   int64_t checkpoint_bytes = 0;
+  int64_t loaded_bytes = 0;  // a counter: read from the disk by sessions that woke
   int64_t stored_bytes = 0;  // of extent files
   absl::Time heartbeat;      // the loop's last turn
 };

@@ -15,6 +15,8 @@ namespace {
 
 // How often what has expired is forgotten.
 constexpr absl::Duration kSweepInterval = absl::Minutes(1);
+// How often full tiers are looked for, and sessions counted.
+constexpr absl::Duration kMarksInterval = absl::Milliseconds(100);
 // How often sessions that have expired are deleted.
 constexpr absl::Duration kExpiryInterval = absl::Seconds(1);
 // How often failed storage is tried again.
@@ -338,6 +340,11 @@ void EngineImpl::OnTurn() {
   WatchStorage(now);
   if (keeper_) keeper_->OnTurn(now);
   line_.OnTurn(RoomSigns());
+  if (now - last_marks_ >= kMarksInterval) {
+    last_marks_ = now;
+    KeepMarks();
+    CountTiers();
+  }
   if (now - last_expiry_ >= kExpiryInterval && ledger_.health().ok()) {
     last_expiry_ = now;
     DeleteExpired();
@@ -359,6 +366,8 @@ void EngineImpl::OnTurn() {
             .pages_total = pool_.pages().capacity(),
             .host_pages_used = host == nullptr ? 0 : host->used_count(),
             .host_pages_total = host == nullptr ? 0 : host->capacity(),
+            .pages_moved = pool_.moved_pages(),
+            .moved_bytes = pool_.moved_pages() * static_cast<int64_t>(pool_.pages().page_bytes()),
             .promoted_pages = promoted == nullptr ? 0 : promoted->size(),
             .device_choices = promotion.chosen_on_device,
             .host_choices = promotion.chosen - promotion.chosen_on_device,
@@ -369,6 +378,9 @@ void EngineImpl::OnTurn() {
             .tiles_total = pool_.tiles().capacity(),
             .slots_used = pool_.slots().used_count(),
             .slots_total = pool_.slots().capacity(),
+            .device_sessions = tiers_[0],
+            .host_sessions = tiers_[1],
+            .disk_sessions = tiers_[2],
             .sessions_expired = expired_,
             .heartbeat = now};
   if (keeper_) keeper_->AddStats(&stats_);
@@ -398,6 +410,31 @@ std::unique_ptr<SessionKeeper> EngineImpl::MakeKeeper() {
 bool EngineImpl::MakeRoom(int64_t pages) {
   if (sessions_.MakeRoom(pages)) return true;
   return keeper_ && keeper_->SleepForPages(pages);
+}
+
+void EngineImpl::KeepMarks() {
+  const EngineLimits::Marks& marks = context_.limits.marks;
+  const auto beyond = [](int64_t used, int64_t capacity, double high, double low) {
+    const bool full = used > high * static_cast<double>(capacity);
+    return full ? used - static_cast<int64_t>(low * static_cast<double>(capacity)) : 0;
+  };
+  if (memory::PageStore* const host = pool_.host_pages(); host != nullptr && keeper_) {
+    const int64_t pages =
+        beyond(host->used_count(), host->capacity(), marks.host_high, marks.host_low);
+    if (pages > 0) keeper_->SleepForHostPages(pages);
+  }
+  // Copies of pages of the host go by themselves when they are in the way.
+  const int64_t copies = pool_.promoted() == nullptr ? 0 : pool_.promoted()->size();
+  const int64_t pages = beyond(pool_.pages().used_count() - copies, pool_.pages().capacity(),
+                               marks.device_high, marks.device_low);
+  if (pages > 0) MakeRoom(pages);
+}
+
+void EngineImpl::CountTiers() {
+  tiers_ = {};
+  sessions_.ForEach([this](const std::shared_ptr<Session>& session) {
+    ++tiers_[static_cast<size_t>(sessions_.TierOf(*session))];
+  });
 }
 
 bool EngineImpl::RoomMayCome() const {

@@ -5,6 +5,7 @@
 #ifndef EIDETIC_ENGINE_ENGINE_IMPL_H_
 #define EIDETIC_ENGINE_ENGINE_IMPL_H_
 
+#include <array>
 #include <memory>
 #include <optional>
 #include <string>
@@ -153,6 +154,9 @@ class EngineImpl : public Engine {
                            Done<SearchResult> done);
   void OnTurn();
   void DeleteExpired();
+  // Gives room back before it is asked for.
+  void KeepMarks();
+  void CountTiers();
   RoomLine::Parts LineParts();
   // Whether memory may come free that nobody has to ask for.
   bool RoomMayCome() const;
@@ -180,7 +184,9 @@ class EngineImpl : public Engine {
   RoomLine line_;
   const std::unique_ptr<SessionKeeper> keeper_;  // null: sessions have no checkpoints
   absl::Time last_sweep_, last_expiry_;
+  absl::Time last_marks_ = absl::InfinitePast();
   int64_t expired_ = 0;
+  std::array<int64_t, 3> tiers_ = {};  // sessions, by SessionTier
   bool storage_failed_ = false;
   absl::Time last_recovery_;
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "engine/durable/checkpoint.h"
 #include "engine/layers/span_plan.h"
 
 namespace eidetic {
@@ -213,6 +214,11 @@ absl::StatusOr<std::shared_ptr<Session>> SessionTable::Branch(
   return session;
 }
 
+SessionTier SessionTable::TierOf(const Session& session) const {
+  if (session.memory == nullptr) return SessionTier::kAsleep;
+  return session.memory->has_host_pages() ? SessionTier::kHost : SessionTier::kDevice;
+}
+
 SessionInfo SessionTable::InfoOf(const Session& session) const {
   return {.name = session.name,
           .settings = session.settings,
@@ -222,9 +228,12 @@ SessionInfo SessionTable::InfoOf(const Session& session) const {
           .computed = session.computed(),
           .busy = session.busy,
           .memory_bytes = session.memory == nullptr ? 0 : BytesOf(*session.memory),
-          .tier = session.memory == nullptr          ? SessionTier::kAsleep
-                  : session.memory->has_host_pages() ? SessionTier::kHost
-                                                     : SessionTier::kDevice,
+          .host_bytes = session.memory == nullptr || pool_->host_pages() == nullptr
+                            ? 0
+                            : session.memory->host_page_count() *
+                                  static_cast<int64_t>(pool_->host_pages()->page_bytes()),
+          .disk_bytes = session.checkpoint == nullptr ? 0 : session.checkpoint->bytes,
+          .tier = TierOf(session),
           .last_use_time = session.last_use(),
           .expire_after = session.expire_after,
           .bit_identical = session.bit_identical};

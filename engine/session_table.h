@@ -91,6 +91,7 @@ class SessionTable {
     for (const auto& [name, session] : sessions_) visit(session);
   }
 
+  SessionTier TierOf(const Session& session) const;
   SessionInfo InfoOf(const Session& session) const;
   // Forgets creations and generations that nobody may ask for any more.
   void Expire();

@@ -1,4 +1,5 @@
-// Room for sessions that are larger than the device: reserved as a whole, taken as they grow.
+// Sessions on two tiers: what moves to the host, and those larger than the device, which reserve
+// all and take it as they grow.
 #include <glog/logging.h>
 
 #include <algorithm>
@@ -90,6 +91,21 @@ void SessionMemory::GiveAside(int64_t kept) {
   }
 }
 
+int64_t SessionMemory::MoveToHost(BlockIndex first, BlockIndex last, int64_t wanted) {
+  // Few at a time: the layers' first blocks go before any layer's later ones.
+  constexpr BlockIndex kStep = 64;
+  CHECK_LE(int64_t{last} * geometry().layout.block_size, published_);
+  int64_t moved = 0;
+  for (const bool spare_chosen : {true, false}) {
+    for (BlockIndex begin = first; begin < last && moved < wanted; begin += kStep) {
+      const BlockIndex end = std::min(last, begin + kStep);
+      for (PageTable& table : pages_) moved += table.MoveToHost(begin, end, spare_chosen);
+    }
+  }
+  pool_->CountMoved(moved);
+  return moved;
+}
+
 std::vector<BlockIndex> SessionMemory::Movable(BlockIndex first, BlockIndex last,
                                                int64_t pages) const {
   std::vector<BlockIndex> blocks;
@@ -115,7 +131,7 @@ bool SessionMemory::Grow(Position end, BlockIndex first, BlockIndex last) {
     if (move.empty()) return false;
     GiveAside(kept);
     for (BlockIndex block : move) {
-      for (PageTable& table : pages_) table.MoveToHost(block, block + 1);
+      for (PageTable& table : pages_) pool_->CountMoved(table.MoveToHost(block, block + 1));
     }
     grown_to_ = move.back() + 1;
   }

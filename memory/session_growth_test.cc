@@ -180,5 +180,25 @@ TEST_F(SessionGrowthTest, WaitsWhileAForkOrACheckpointSharesWhatMustMove) {
   ExpectAllThere(*session);
 }
 
+// CLOCK: what a step chose since it was spared last is spared once more.
+TEST_F(SessionGrowthTest, WhatWasChosenLatelyMovesLast) {
+  NewPool({.max_pages = 40, .max_host_pages = 200, .max_state_slots = 4});
+  auto session = Create();
+  ASSERT_TRUE(Reserve(*session, 160).ok());
+  for (int i = 0; i < 5; ++i) ASSERT_TRUE(Step(*session));
+  for (int32_t layer = 0; layer < 2; ++layer) session->page_table(layer)->Chosen(2);
+  const auto is_moved = [&](BlockIndex block) {
+    return session->page_table(0)->host_page(block) != PageId();
+  };
+  EXPECT_EQ(session->MoveToHost(1, 6, 6), 8);
+  EXPECT_FALSE(is_moved(2));
+  EXPECT_TRUE(is_moved(1) && is_moved(3));
+  session->page_table(0)->Chosen(2);
+  EXPECT_EQ(session->MoveToHost(1, 6, 6), 2) << "nothing else is left";
+  EXPECT_TRUE(is_moved(2));
+  EXPECT_EQ(pool_->moved_pages(), 10);
+  ExpectAllThere(*session);
+}
+
 }  // namespace
 }  // namespace eidetic::memory

@@ -212,18 +212,6 @@ void SessionMemory::Trim(Position end) {
   for (PageTable& table : tiles_) table.Truncate(TilesFor(blocks_));
 }
 
-int64_t SessionMemory::MoveToHost(BlockIndex first, BlockIndex last, int64_t wanted) {
-  // Few at a time: the layers' first blocks go before any layer's later ones.
-  constexpr BlockIndex kStep = 64;
-  CHECK_LE(int64_t{last} * pool_->geometry().layout.block_size, published_);
-  int64_t moved = 0;
-  for (; first < last && moved < wanted; first += kStep) {
-    const BlockIndex end = std::min(last, first + kStep);
-    for (PageTable& table : pages_) moved += table.MoveToHost(first, end);
-  }
-  return moved;
-}
-
 std::unique_ptr<SessionImage> SessionMemory::Image(int64_t first_block, int64_t first_tile) const {
   const MemoryGeometry& geometry = pool_->geometry();
   const int64_t complete = published_ / geometry.layout.block_size;
@@ -288,6 +276,12 @@ void* SessionMemory::next_state() {
 bool SessionMemory::has_host_pages() const {
   return std::any_of(pages_.begin(), pages_.end(),
                      [](const PageTable& table) { return table.host_count() > 0; });
+}
+
+int64_t SessionMemory::host_page_count() const {
+  int64_t pages = 0;
+  for (const PageTable& table : pages_) pages += table.host_count();
+  return pages;
 }
 
 int64_t SessionMemory::page_count() const { return blocks_ * static_cast<int64_t>(pages_.size()); }

@@ -74,6 +74,9 @@ class MemoryPool {
   // What chosen blocks and copies took over the bus since the pool's beginning, by formula: a
   // KV head reads its part of a page. Pages that were read to choose do not count.
   int64_t span_bus_bytes() const;
+  // Pages that were moved to the host since then.
+  int64_t moved_pages() const { return moved_pages_; }
+  void CountMoved(int64_t pages) { moved_pages_ += pages; }
 
   // Called when `pages` more pages are wanted on the device than are free: moves others to the
   // host. Whether it moved any.
@@ -105,6 +108,7 @@ class MemoryPool {
   StateStore slots_;
   MakeRoom make_room_, make_host_room_;
   std::function<bool()> make_slot_;
+  int64_t moved_pages_ = 0;
 };
 
 class SessionMemory {
@@ -149,7 +153,8 @@ class SessionMemory {
   std::unique_ptr<SessionImage> Image(int64_t first_block, int64_t first_tile) const;
 
   // Moves pages of complete blocks [first, last) to the host, in every layer, the first ones
-  // first, until `wanted` are moved or no more can be. How many were.
+  // first but those that were chosen lately last, until `wanted` are moved or no more can be. How
+  // many were.
   int64_t MoveToHost(BlockIndex first, BlockIndex last, int64_t wanted);
 
   // Takes the second state slot for a run of steps (RESOURCE_EXHAUSTED when
@@ -169,8 +174,9 @@ class SessionMemory {
   // What a ChosenBlocks of `layer` names, until destruction.
   PageTable* page_table(int32_t layer) { return &pages_[layer]; }
   bool has_host_pages() const;  // in any layer
-  const void* state() const;    // published: a step reads it
-  void* next_state();           // a step writes it. Precondition: working()
+  int64_t host_page_count() const;
+  const void* state() const;  // published: a step reads it
+  void* next_state();         // a step writes it. Precondition: working()
   SummaryKind summary() const { return summary_; }
   const MemoryGeometry& geometry() const { return pool_->geometry(); }
 

@@ -53,6 +53,17 @@ ABSL_FLAG(int32_t, max_promoted_pages, eidetic::EngineLimits().memory.max_promot
 ABSL_FLAG(int64_t, max_promoted_bytes_per_step,
           eidetic::EngineLimits().memory.max_promoted_bytes_per_step,
           "bytes of such copies that are made beside one step");
+ABSL_FLAG(
+    double, device_high_mark, eidetic::EngineLimits().marks.device_high,
+    "share of --max_pages; when more are used, sessions that rested longest give pages to the "
+    "host, and then go to the disk");
+ABSL_FLAG(double, device_low_mark, eidetic::EngineLimits().marks.device_low,
+          "until no more than this share is used");
+ABSL_FLAG(double, host_high_mark, eidetic::EngineLimits().marks.host_high,
+          "share of --max_host_pages; when more are used, sessions that have some and rested "
+          "longest go to the disk");
+ABSL_FLAG(double, host_low_mark, eidetic::EngineLimits().marks.host_low,
+          "until no more than this share is used");
 ABSL_FLAG(int32_t, max_state_slots, eidetic::EngineLimits().memory.max_state_slots,
           "recurrent states; a session needs one, and another while it works");
 ABSL_FLAG(int32_t, max_batch_sequences, eidetic::EngineLimits().plan.max_batch_sequences,
@@ -188,6 +199,15 @@ absl::Status TakeLimits(EngineLimits* to) {
   return absl::OkStatus();
 }
 
+absl::Status TakeMarks(const absl::Flag<double>& high, const absl::Flag<double>& low,
+                       double* to_high, double* to_low) {
+  *to_high = absl::GetFlag(high);
+  *to_low = absl::GetFlag(low);
+  if (*to_low >= 0 && *to_low <= *to_high && *to_high <= 1) return absl::OkStatus();
+  return InvalidField("--" + std::string(absl::GetFlagReflectionHandle(high).Name()),
+                      "and its low mark must be shares from 0 to 1, the low one no higher");
+}
+
 absl::Status TakeRandomConfig(std::string* to) {
   const bool random = absl::GetFlag(FLAGS_random_weights);
   *to = absl::GetFlag(FLAGS_config);
@@ -243,6 +263,10 @@ absl::StatusOr<CommandLine> CommandLineFromFlags() {
       TakeRandomConfig(&line.random_config),
       TakeBackend(&line.backend),
       TakeLimits(&line.limits),
+      TakeMarks(FLAGS_device_high_mark, FLAGS_device_low_mark, &line.limits.marks.device_high,
+                &line.limits.marks.device_low),
+      TakeMarks(FLAGS_host_high_mark, FLAGS_host_low_mark, &line.limits.marks.host_high,
+                &line.limits.marks.host_low),
       TakeServer(&line.server),
   });
   if (!status.ok()) return status;

@@ -34,8 +34,11 @@ void Checkpointer::Load(LoadJob job) {
 }
 
 std::shared_ptr<Checkpoint> Checkpointer::Own(CheckpointRecord record) {
+  int64_t bytes = 0;
+  ForEachExtent(record.manifest, [&](const auto& ref) { bytes += ref.bytes; });
   return std::shared_ptr<Checkpoint>(
-      new Checkpoint{.record = std::move(record)}, [shared = shared_](Checkpoint* checkpoint) {
+      new Checkpoint{.record = std::move(record), .bytes = bytes},
+      [shared = shared_](Checkpoint* checkpoint) {
         {
           absl::MutexLock lock(&shared->mutex);
           if (!shared->stopped) shared->dropped.push_back(std::move(checkpoint->record.manifest));
@@ -142,6 +145,7 @@ void Checkpointer::Do(WriteJob job) {
 void Checkpointer::Do(LoadJob job) {
   const absl::Status status =
       ReadExtents(*store_, job.from->record.manifest, job.into.get(), stop_);
+  if (status.ok()) loaded_bytes_ += job.from->bytes;
   Post([into = std::move(job.into), done = std::move(job.done), status]() mutable {
     if (status.ok()) return done(into->Finish());
     into.reset();

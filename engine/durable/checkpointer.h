@@ -58,6 +58,8 @@ class Checkpointer {
   void Post(Answer answer);
   // Whether there was any.
   bool RunDone();
+  // Of the checkpoints that were loaded.
+  int64_t loaded_bytes() const { return loaded_bytes_; }
   // Ends the threads; jobs under way are given up. Jobs that wait are forgotten.
   void Stop();
 
@@ -86,6 +88,7 @@ class Checkpointer {
   const std::function<void()> on_answer_;
   const std::shared_ptr<Shared> shared_ = std::make_shared<Shared>();
   std::atomic<bool> stop_ = false;
+  std::atomic<int64_t> loaded_bytes_ = 0;
 
   absl::Mutex mutex_;
   std::vector<Answer> answers_ ABSL_GUARDED_BY(mutex_);

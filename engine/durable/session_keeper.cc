@@ -94,6 +94,7 @@ void SessionKeeper::Scan(absl::Time now) {
     if (sleepy && CanSleep(*session)) {
       session->memory.reset();
       --awake;
+      ++counts_.slept;
     } else if (IsDue(*session, now)) {
       all_begun = all_begun && under_way_ < limits.max_checkpoints_under_way;
       if (all_begun) Begin(session);
@@ -177,6 +178,7 @@ bool SessionKeeper::Sleep(const std::function<bool()>& enough, bool on_host) {
     if (enough()) break;
     if (!CanSleep(*session) || (on_host && !session->memory->has_host_pages())) continue;
     session->memory.reset();
+    ++counts_.pushed;
     any = true;
   }
   if (!enough()) short_of_memory_ = true;
@@ -242,6 +244,9 @@ void SessionKeeper::AddStats(EngineStats* stats) const {
   stats->checkpoints_failed = counts_.failed;
   stats->checkpoints_refused = counts_.refused;
   stats->sessions_loaded = counts_.loaded;
+  stats->sessions_slept = counts_.slept;
+  stats->sessions_pushed = counts_.pushed;
+  stats->loaded_bytes = checkpointer_.loaded_bytes();
   stats->checkpoint_bytes = parts_.extents->written_bytes();
   stats->stored_bytes = parts_.extents->stored_bytes();
 }

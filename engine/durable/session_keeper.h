@@ -134,7 +134,7 @@ class SessionKeeper {
   int64_t under_way_ = 0;
   int64_t asleep_ = 0;  // sessions, at the last scan
   struct Counts {
-    int64_t written = 0, failed = 0, refused = 0, loaded = 0;
+    int64_t written = 0, failed = 0, refused = 0, loaded = 0, slept = 0, pushed = 0;
   } counts_;
 };
 
