@@ -1,6 +1,7 @@
 // Sessions that nothing uses for so long are deleted, wherever their memory is.
 #include <gtest/gtest.h>
 
+#include "engine/durable/session_keys.h"
 #include "engine/engine_checkpoint_fixture.h"
 
 namespace eidetic {
@@ -97,6 +98,24 @@ TEST_F(EngineExpiryTest, TimePassesWhileNoServerRuns) {
   EXPECT_TRUE(GoesSoon("read"));
   Restart(SmallLimits());
   ExpectNothingLeft();
+}
+
+// Rather kept too long than lost.
+TEST_F(EngineExpiryTest, ASessionWhoseExpiryIsDamagedStays) {
+  Start(ADay());
+  ASSERT_TRUE(Create("a").ok());
+  Pour("a", "some text");
+  Stop();
+  {
+    auto journal = memory::Journal::Open(journal_);
+    ASSERT_TRUE(journal.ok()) << journal.status();
+    memory::JournalBatch batch;
+    batch.Put(ExpiryKeyOf(Name("a")), "damage");
+    ASSERT_TRUE((*journal)->Commit(std::move(batch)).ok());
+  }
+  Start(ADay());
+  EXPECT_EQ(Get("a")->position, 9);
+  EXPECT_EQ(Get("a")->expire_after, absl::ZeroDuration());
 }
 
 TEST_F(EngineExpiryTest, ASessionInUseStays) {

@@ -76,7 +76,10 @@ class Loader {
     if (absl::IsNotFound(bytes.status())) return absl::OkStatus();
     if (!bytes.ok()) return bytes.status();
     const absl::StatusOr<ExpiryRecord> record = Decode<ExpiryRecord>(*bytes);
-    if (!record.ok()) return record.status();
+    if (!record.ok()) {  // rather kept too long than left out
+      LOG(ERROR) << session->name.ToString() << " will not expire: " << record.status();
+      return absl::OkStatus();
+    }
     session->expire_after = record->expire_after;
     session->read_time = session->use_recorded = record->last_use;
     return absl::OkStatus();
