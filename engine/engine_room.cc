@@ -60,7 +60,7 @@ RoomLine::Signs EngineImpl::RoomSigns() {
 
 void EngineImpl::DeleteExpired() {
   for (const SessionName& name : sessions_.Expired()) {
-    if (keeper_ && keeper_->IsWaitedFor(name)) continue;
+    if (line_.HasOne(name) || (keeper_ && keeper_->IsWaitedFor(name))) continue;
     if (Delete(name, std::nullopt).ok()) ++expired_;
   }
 }

@@ -146,6 +146,23 @@ TEST_F(EngineRoomTest, WhoWaitsTooLongIsRefused) {
   EXPECT_EQ(Get("a")->tier, SessionTier::kAsleep);
 }
 
+TEST_F(EngineRoomTest, ASessionThatStandsInLineDoesNotExpire) {
+  EngineLimits limits = Small();
+  limits.expire_after = absl::Seconds(10);
+  Start(limits);
+  for (const char* id : {"a", "b"}) ASSERT_TRUE(Create(id).ok());
+  auto stream = OpenAppend("a");
+  ASSERT_TRUE(Append(**stream, std::string(400, 'x')).ok());
+  auto asked = Ask(Spec("b", std::string(300, 'y'), 6));
+  EXPECT_TRUE(Eventually([&] { return engine_->Stats().queued > 0; }));
+  clock_seconds_ += 20;
+  const absl::Time seen = absl::FromUnixSeconds(clock_seconds_);
+  EXPECT_TRUE(Eventually([&] { return engine_->Stats().heartbeat >= seen; }));
+  EXPECT_TRUE(Get("b").ok());
+  stream->reset();
+  EXPECT_TRUE(Finish(std::move(asked)).finish);
+}
+
 TEST_F(EngineRoomTest, WhoWaitsIsToldWhenTheEngineGoes) {
   Start(Small());
   ASSERT_TRUE(Create("a").ok());

@@ -53,6 +53,12 @@ void RoomLine::OnTurn(const Signs& signs) {
   Try(std::move(waiter), /*first=*/true);
 }
 
+bool RoomLine::HasOne(const SessionName& session) const {
+  return std::any_of(line_.begin(), line_.end(), [&](const Waiter& waiter) {
+    return waiter.request.session && *waiter.request.session == session;
+  });
+}
+
 void RoomLine::Close(const absl::Status& why) {
   for (Waiter& waiter : std::exchange(line_, {})) waiter.request.refuse(why);
 }

@@ -49,6 +49,8 @@ class RoomLine {
   // All who wait are told `why`.
   void Close(const absl::Status& why);
 
+  // Whether one that stands in line needs the session.
+  bool HasOne(const SessionName& session) const;
   int64_t size() const { return static_cast<int64_t>(line_.size()) + (trying_first_ ? 1 : 0); }
 
  private:
