@@ -43,13 +43,23 @@ struct EngineLimits {
   int32_t block_tokens = 32;         // S
   int32_t query_chunk_tokens = 512;  // C
   int32_t max_sessions = 4096;
-  int32_t max_sequences = 256;             // running or queued requests
+  int32_t max_sequences = 256;  // running or queued requests
+  // For memory, while others may give some back; then it is answered RESOURCE_EXHAUSTED.
+  absl::Duration max_memory_wait = absl::Seconds(30);
   int32_t max_generated_tokens = 65536;    // of one request
   int32_t max_score_tokens = 65536;        // of one score or search
   int32_t max_reader_lag_events = 256;     // a stream further behind pauses its sequence
   int32_t max_requests_per_session = 256;  // remembered request ids
   absl::Duration request_retention = absl::Hours(24);
   int32_t max_snapshots_per_session = 64;
+  // Of rest, then a session that was made without a time of its own is deleted; 0: never.
+  absl::Duration expire_after = absl::ZeroDuration();
+  // Shares of a tier's pages. Fuller than `high`, sessions that rested longest give pages back
+  // until it is as full as `low`: the device's to the host, then, and the host's, to the disk.
+  struct Marks {
+    double device_high = 0.95, device_low = 0.90;
+    double host_high = 0.95, host_low = 0.90;
+  } marks;
   // When sessions' memory goes to the disk, and when they sleep.
   struct Keeping {
     absl::Duration checkpoint_idle = absl::Seconds(30);  // of rest, then it is checkpointed
@@ -57,6 +67,7 @@ struct EngineLimits {
     absl::Duration sleep_after = absl::Minutes(10);  // of rest; 0: never, unless memory runs out
     int32_t max_checkpoints_under_way = 4;           // each holds a state in main memory
     absl::Duration checkpoint_retry = absl::Seconds(5);  // after one that failed
+    int32_t max_loads_under_way = 4;                     // a thread each
   } keeping;
 };
 
@@ -70,8 +81,11 @@ struct SessionInfo {
   memory::Position position = 0, computed = 0;
   bool busy = false;
   int64_t memory_bytes = 0;
+  int64_t host_bytes = 0;  // of them, on the host
+  int64_t disk_bytes = 0;  // of its checkpoint
   SessionTier tier = SessionTier::kDevice;
   absl::Time last_use_time = {};
+  absl::Duration expire_after = absl::ZeroDuration();  // of rest; 0: never
   // False once it was loaded from a checkpoint that another build or kind of device made.
   bool bit_identical = true;
 };
@@ -105,6 +119,7 @@ struct EngineStats {
   int64_t running = 0, queued = 0, sessions = 0;
   int64_t pages_used = 0, pages_total = 0;
   int64_t host_pages_used = 0, host_pages_total = 0;  // in pinned host memory
+  int64_t pages_moved = 0, moved_bytes = 0;           // counters: from the device to the host
   int64_t promoted_pages = 0;                         // of pages_used: copies of pages of the host
   // Counters: blocks that spans chose in sessions with pages on the host, by where they were
   // read; copies that came into use and that were given up; bytes copied to the device for them.
@@ -114,11 +129,17 @@ struct EngineStats {
   int64_t tiles_used = 0, tiles_total = 0;
   int64_t slots_used = 0, slots_total = 0;
   int64_t sessions_asleep = 0;
+  // By tier, as SessionInfo, some time ago.
+  int64_t device_sessions = 0, host_sessions = 0, disk_sessions = 0;
+  // Counters: sessions that slept because they rested long, and because others needed the room.
+  int64_t sessions_slept = 0, sessions_pushed = 0;
+  int64_t sessions_expired = 0;  // a counter
   // Counters: checkpoints that are durable, that could not be written, that could not be loaded
   // (those sessions are computed again from their logs); sessions loaded; bytes of extents.
   int64_t checkpoints_written = 0, checkpoints_failed = 0, checkpoints_refused = 0;
   int64_t sessions_loaded = 0;
   int64_t checkpoint_bytes = 0;
+  int64_t loaded_bytes = 0;  // a counter: read from the disk by sessions that woke
   int64_t stored_bytes = 0;  // of extent files
   absl::Time heartbeat;      // the loop's last turn
 };
@@ -175,10 +196,11 @@ class Engine {
   using Done = std::function<void(absl::StatusOr<T>)>;
 
   // ALREADY_EXISTS, RESOURCE_EXHAUSTED, INVALID_ARGUMENT (settings). A repeated request_id
-  // (not empty) with the same fingerprint gives the session it made before.
+  // (not empty) with the same fingerprint gives the session it made before. A session that nothing
+  // used for `expire_after` (0: never; none: the limit's) is deleted, soon after.
   virtual void CreateSession(SessionName name, memory::SpanSettings settings,
-                             std::string request_id, std::string fingerprint,
-                             Done<SessionInfo> done) = 0;
+                             std::optional<absl::Duration> expire_after, std::string request_id,
+                             std::string fingerprint, Done<SessionInfo> done) = 0;
   virtual void GetSession(SessionName name, Done<SessionInfo> done) = 0;
   // Sessions of `tenant` whose id is greater than `after`, ascending, at most `limit`.
   virtual void ListSessions(std::string tenant, std::string after, int32_t limit,
@@ -186,7 +208,8 @@ class Engine {
   // ABORTED while a request writes to it.
   virtual void DeleteSession(SessionName name, std::optional<memory::Position> expected_position,
                              std::function<void(absl::Status)> done) = 0;
-  // `edit` changes the parent's settings into the child's.
+  // `edit` changes the parent's settings into the child's. Of a session that sleeps nothing is
+  // read.
   virtual void ForkSession(SessionName parent, SessionName child,
                            std::function<void(memory::SpanSettings*)> edit, std::string request_id,
                            std::string fingerprint,

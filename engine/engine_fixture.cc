@@ -62,7 +62,7 @@ void EngineTest::TearDown() {
 absl::StatusOr<SessionInfo> EngineTest::Create(std::string id, std::string request_id,
                                                std::string fingerprint) {
   return Wait<absl::StatusOr<SessionInfo>>([&](auto done) {
-    engine_->CreateSession(Name(id), SmallSettings(), request_id, fingerprint, done);
+    engine_->CreateSession(Name(id), SmallSettings(), std::nullopt, request_id, fingerprint, done);
   });
 }
 

@@ -15,6 +15,10 @@ namespace {
 
 // How often what has expired is forgotten.
 constexpr absl::Duration kSweepInterval = absl::Minutes(1);
+// How often full tiers are looked for, and sessions counted.
+constexpr absl::Duration kMarksInterval = absl::Milliseconds(100);
+// How often sessions that have expired are deleted.
+constexpr absl::Duration kExpiryInterval = absl::Seconds(1);
 // How often failed storage is tried again.
 constexpr absl::Duration kRecoveryInterval = absl::Seconds(1);
 
@@ -51,23 +55,29 @@ EngineImpl::EngineImpl(EngineParts parts)
                  .query_chunk_tokens = context_.limits.query_chunk_tokens,
                  .trained_context = parts_.model->description().trained_context,
                  .max_sessions = context_.limits.max_sessions,
-                 .request_retention = context_.limits.request_retention},
+                 .request_retention = context_.limits.request_retention,
+                 .expire_after = context_.limits.expire_after},
                 &session_journal_, context_.now),
       operations_(&sessions_, &session_journal_, context_.now,
                   context_.limits.max_snapshots_per_session),
       loop_(&context_, parts_.model.get(), &pool_, mailbox_.get(), [this] { OnTurn(); }),
       generations_(&context_, &sessions_, &loop_, EndTokens(*parts_.model, chat_format_),
                    [mailbox = mailbox_] { mailbox->Wake(); }),
+      line_(LineParts()),
       keeper_(MakeKeeper()),
-      last_sweep_(context_.now()) {
+      last_sweep_(context_.now()),
+      last_expiry_(last_sweep_) {
   pool_.set_make_room([this](int64_t pages) { return MakeRoom(pages); });
-  if (keeper_) pool_.set_make_slot([this] { return keeper_->SleepForSlot(); });
+  if (!keeper_) return;
+  pool_.set_make_host_room([this](int64_t pages) { return keeper_->SleepForHostPages(pages); });
+  pool_.set_make_slot([this] { return keeper_->SleepForSlot(); });
 }
 
 EngineImpl::~EngineImpl() {
   mailbox_->Close();
   if (thread_.joinable()) thread_.join();
   if (keeper_) keeper_->Close(Mailbox::Closed());
+  line_.Close(Mailbox::Closed());
   // What waits for it is told while all that hears of it is there.
   parts_.journal.reset();
 }
@@ -137,14 +147,15 @@ void EngineImpl::WatchStorage(absl::Time now) {
 
 template <typename T, typename Work>
 void EngineImpl::Answer(const std::optional<SessionName>& session, Done<T> done, Work work) {
-  auto answer = [this, done = std::move(done), work = std::move(work)](absl::Status awake) mutable {
-    absl::StatusOr<T> result = awake.ok() ? work() : absl::StatusOr<T>(awake);
-    ledger_.Tell(
-        [done = std::move(done), result = std::move(result)](const absl::Status& durable) mutable {
-          done(durable.ok() ? std::move(result) : absl::StatusOr<T>(durable));
-        });
-  };
-  session ? WhenAwake(*session, std::move(answer)) : answer(absl::OkStatus());
+  line_.Begin({.session = session,
+               .begin =
+                   [this, done, work = std::move(work)](const absl::Status& awake) mutable {
+                     absl::StatusOr<T> result = awake.ok() ? work() : absl::StatusOr<T>(awake);
+                     if (memory::IsShortage(result.status())) return result.status();
+                     Tell(done, std::move(result));
+                     return absl::OkStatus();
+                   },
+               .refuse = [done](const absl::Status& why) { done(why); }});
 }
 
 template <typename T, typename Work>
@@ -157,9 +168,10 @@ void EngineImpl::PostAwake(SessionName session, Done<T> done, Work work) {
 }
 
 void EngineImpl::CreateSession(SessionName name, memory::SpanSettings settings,
-                               std::string request_id, std::string fingerprint,
-                               Done<SessionInfo> done) {
-  SessionTable::Creation creation{std::move(name), std::move(request_id), std::move(fingerprint)};
+                               std::optional<absl::Duration> expire_after, std::string request_id,
+                               std::string fingerprint, Done<SessionInfo> done) {
+  SessionTable::Creation creation{std::move(name), std::move(request_id), std::move(fingerprint),
+                                  expire_after};
   Post(std::move(done), [this, creation = std::move(creation), settings] {
     return sessions_.Create(creation, settings);
   });
@@ -185,12 +197,18 @@ void EngineImpl::DeleteSession(SessionName name, std::optional<memory::Position>
   mailbox_->Post([this, name = std::move(name), expected_position,
                   done = std::move(done)](absl::Status alive) {
     if (!alive.ok()) return done(alive);
-    const auto session = sessions_.Find(name);
-    const absl::Status status = sessions_.Delete(name, expected_position);
-    if (keeper_ && status.ok()) keeper_->HoldUntilDurable((*session)->checkpoint);
-    ledger_.Tell(
-        [done, status](const absl::Status& durable) { done(durable.ok() ? status : durable); });
+    ledger_.Tell([done, status = Delete(name, expected_position)](const absl::Status& durable) {
+      done(durable.ok() ? status : durable);
+    });
   });
+}
+
+absl::Status EngineImpl::Delete(const SessionName& name,
+                                std::optional<memory::Position> expected_position) {
+  const auto session = sessions_.Find(name);
+  const absl::Status status = sessions_.Delete(name, expected_position);
+  if (keeper_ && status.ok()) keeper_->HoldUntilDurable((*session)->checkpoint);
+  return status;
 }
 
 void EngineImpl::ForkSession(SessionName parent, SessionName child,
@@ -199,11 +217,12 @@ void EngineImpl::ForkSession(SessionName parent, SessionName child,
                              std::optional<memory::Position> expected_position,
                              Done<SessionInfo> done) {
   SessionTable::Creation creation{std::move(child), std::move(request_id), std::move(fingerprint)};
-  PostAwake(
-      parent, std::move(done),
-      [this, parent, creation = std::move(creation), edit = std::move(edit), expected_position] {
-        return sessions_.Fork(parent, creation, edit, expected_position);
-      });
+  Post(std::move(done),
+       [this, parent, creation = std::move(creation), edit = std::move(edit),
+        expected_position]() -> absl::StatusOr<SessionInfo> {
+         if (!loop_.lost().ok()) return loop_.lost();
+         return sessions_.Fork(parent, creation, edit, expected_position);
+       });
 }
 
 absl::StatusOr<std::shared_ptr<AppendStream>> EngineImpl::StartAppend(
@@ -211,7 +230,8 @@ absl::StatusOr<std::shared_ptr<AppendStream>> EngineImpl::StartAppend(
   absl::StatusOr<std::shared_ptr<Session>> session = sessions_.FindAwake(name);
   if (!session.ok()) return session.status();
   if (absl::Status room = loop_.CheckRoom(); !room.ok()) return room;
-  absl::StatusOr<SessionWork> work = SessionWork::Begin(*session, (*session)->position());
+  absl::StatusOr<SessionWork> work =
+      SessionWork::Begin(*session, (*session)->position(), context_.limits.query_chunk_tokens);
   if (!work.ok()) return work.status();
   auto sequence = std::make_shared<AppendSequence>(&context_, *std::move(session), *std::move(work),
                                                    std::move(progress));
@@ -222,17 +242,16 @@ absl::StatusOr<std::shared_ptr<AppendStream>> EngineImpl::StartAppend(
 void EngineImpl::OpenAppend(SessionName name,
                             std::function<void(memory::Position, memory::Position)> progress,
                             Done<std::shared_ptr<AppendStream>> done) {
-  PostAwake(name, std::move(done), [this, name, progress = std::move(progress)]() mutable {
-    return StartAppend(name, std::move(progress));
-  });
+  PostAwake(name, std::move(done),
+            [this, name, progress = std::move(progress)] { return StartAppend(name, progress); });
 }
 
 void EngineImpl::Generate(GenerateSpec spec, Done<std::shared_ptr<GenerationReader>> done) {
   mailbox_->Post([this, spec = std::move(spec), done = std::move(done)](absl::Status alive) {
     if (!alive.ok()) return done(alive);
-    const bool sleeps = spec.session && generations_.NeedsMemory(spec);
-    Answer(sleeps ? spec.session : std::nullopt, done,
-           [this, spec] { return generations_.Generate(spec); });
+    const bool needs_memory = generations_.NeedsMemory(spec);
+    auto work = [this, spec] { return generations_.Generate(spec); };
+    needs_memory ? Answer(spec.session, done, work) : Tell(done, work());
   });
 }
 
@@ -256,7 +275,8 @@ absl::StatusOr<EngineImpl::Probe> EngineImpl::MakeProbe(
   if (!branch.ok()) return branch.status();
   const memory::Position begin = (*branch)->position();
   absl::StatusOr<SessionWork> work =
-      SessionWork::Begin(*branch, begin + static_cast<memory::Position>(tokens.size()));
+      SessionWork::Begin(*branch, begin + static_cast<memory::Position>(tokens.size()),
+                         context_.limits.query_chunk_tokens);
   if (!work.ok()) return work.status();
   (*branch)->log.Append(tokens);
   return Probe{*std::move(branch), begin, *std::move(work)};
@@ -266,57 +286,62 @@ void EngineImpl::Score(std::optional<SessionName> session, memory::SpanSettings 
                        std::vector<memory::TokenId> tokens, int32_t top_logprobs,
                        std::shared_ptr<std::atomic<bool>> cancelled,
                        Done<std::vector<SampledToken>> done) {
-  mailbox_->Post([this, session = std::move(session), settings, tokens = std::move(tokens),
-                  top_logprobs, cancelled = std::move(cancelled),
-                  done = std::move(done)](absl::Status alive) mutable {
-    if (!alive.ok()) return done(alive);
-    auto score = [this, session, settings, tokens = std::move(tokens), top_logprobs,
-                  cancelled = std::move(cancelled),
-                  done = std::move(done)](absl::Status awake) mutable {
-      if (!awake.ok()) return done(awake);
-      absl::StatusOr<Probe> probe = MakeProbe(session, settings, tokens);
-      if (!probe.ok()) return done(probe.status());
-      loop_.Add(std::make_shared<ScoreSequence>(&context_, std::move(probe->branch),
-                                                std::move(probe->work), probe->begin, top_logprobs,
-                                                std::move(cancelled), std::move(done)));
-    };
-    session ? WhenAwake(*session, std::move(score)) : score(absl::OkStatus());
-  });
+  auto score = [this, session, settings, tokens = std::move(tokens), top_logprobs,
+                cancelled = std::move(cancelled), done](const absl::Status& awake) {
+    absl::StatusOr<Probe> probe =
+        awake.ok() ? MakeProbe(session, settings, tokens) : absl::StatusOr<Probe>(awake);
+    if (!probe.ok()) return TellUnlessShort(probe.status(), done);
+    loop_.Add(std::make_shared<ScoreSequence>(&context_, std::move(probe->branch),
+                                              std::move(probe->work), probe->begin, top_logprobs,
+                                              cancelled, done));
+    return absl::OkStatus();
+  };
+  PostProbe(session, std::move(score), std::move(done));
 }
 
 void EngineImpl::Search(SessionName session, std::vector<memory::TokenId> tokens, int32_t limit,
                         std::shared_ptr<std::atomic<bool>> cancelled, Done<SearchResult> done) {
-  mailbox_->Post([this, session = std::move(session), tokens = std::move(tokens), limit,
-                  cancelled = std::move(cancelled),
-                  done = std::move(done)](absl::Status alive) mutable {
-    if (!alive.ok()) return done(alive);
-    WhenAwake(session,
-              [this, session, tokens = std::move(tokens), limit, cancelled = std::move(cancelled),
-               done = std::move(done)](absl::Status awake) mutable {
-                if (!awake.ok()) return done(awake);
-                StartSearch(session, tokens, limit, std::move(cancelled), std::move(done));
-              });
-  });
+  auto search = [this, session, tokens = std::move(tokens), limit, cancelled = std::move(cancelled),
+                 done](const absl::Status& awake) {
+    if (!awake.ok()) return TellUnlessShort(awake, done);
+    return StartSearch(session, tokens, limit, cancelled, done);
+  };
+  PostProbe(std::optional(session), std::move(search), std::move(done));
 }
 
-void EngineImpl::StartSearch(const SessionName& session, const std::vector<memory::TokenId>& tokens,
-                             int32_t limit, std::shared_ptr<std::atomic<bool>> cancelled,
-                             Done<SearchResult> done) {
+absl::Status EngineImpl::StartSearch(const SessionName& session,
+                                     const std::vector<memory::TokenId>& tokens, int32_t limit,
+                                     std::shared_ptr<std::atomic<bool>> cancelled,
+                                     Done<SearchResult> done) {
   absl::StatusOr<Probe> probe = MakeProbe(session, {}, tokens);
-  if (!probe.ok()) return done(probe.status());
+  if (!probe.ok()) return TellUnlessShort(probe.status(), done);
   if (probe->branch->settings.policy != memory::AttentionPolicy::kSeAttn) {
-    return done(absl::FailedPreconditionError(
+    done(absl::FailedPreconditionError(
         "name: the session's policy retrieves nothing; fork it with SE_ATTN and search there"));
+    return absl::OkStatus();
   }
   loop_.Add(std::make_shared<SearchSequence>(&context_, std::move(probe->branch),
                                              std::move(probe->work), probe->begin, limit,
                                              std::move(cancelled), std::move(done)));
+  return absl::OkStatus();
 }
 
 void EngineImpl::OnTurn() {
+  // A loop whose device is lost shows no heartbeat: health turns to NOT_SERVING.
+  if (!loop_.lost().ok()) return line_.Close(loop_.lost());
   const absl::Time now = context_.now();
   WatchStorage(now);
   if (keeper_) keeper_->OnTurn(now);
+  if (line_.size() > 0) line_.OnTurn(RoomSigns());
+  if (now - last_marks_ >= kMarksInterval) {
+    last_marks_ = now;
+    KeepMarks();
+    CountTiers();
+  }
+  if (now - last_expiry_ >= kExpiryInterval && ledger_.health().ok()) {
+    last_expiry_ = now;
+    DeleteExpired();
+  }
   if (now - last_sweep_ >= kSweepInterval) {
     last_sweep_ = now;
     sessions_.Expire();
@@ -328,12 +353,14 @@ void EngineImpl::OnTurn() {
       promoted == nullptr ? memory::PromotionStats() : promoted->stats();
   absl::MutexLock lock(&stats_mutex_);
   stats_ = {.running = loop_.running(),
-            .queued = loop_.queued(),
+            .queued = loop_.queued() + line_.size(),
             .sessions = static_cast<int64_t>(sessions_.size()),
             .pages_used = pool_.pages().used_count(),
             .pages_total = pool_.pages().capacity(),
             .host_pages_used = host == nullptr ? 0 : host->used_count(),
             .host_pages_total = host == nullptr ? 0 : host->capacity(),
+            .pages_moved = pool_.moved_pages(),
+            .moved_bytes = pool_.moved_pages() * static_cast<int64_t>(pool_.pages().page_bytes()),
             .promoted_pages = promoted == nullptr ? 0 : promoted->size(),
             .device_choices = promotion.chosen_on_device,
             .host_choices = promotion.chosen - promotion.chosen_on_device,
@@ -344,6 +371,10 @@ void EngineImpl::OnTurn() {
             .tiles_total = pool_.tiles().capacity(),
             .slots_used = pool_.slots().used_count(),
             .slots_total = pool_.slots().capacity(),
+            .device_sessions = tiers_[0],
+            .host_sessions = tiers_[1],
+            .disk_sessions = tiers_[2],
+            .sessions_expired = expired_,
             .heartbeat = now};
   if (keeper_) keeper_->AddStats(&stats_);
 }
@@ -367,11 +398,6 @@ std::unique_ptr<SessionKeeper> EngineImpl::MakeKeeper() {
                   .limits = context_.limits.keeping,
                   .wake = [mailbox = mailbox_] { mailbox->Wake(); },
                   .now = context_.now});
-}
-
-bool EngineImpl::MakeRoom(int64_t pages) {
-  if (sessions_.MakeRoom(pages)) return true;
-  return keeper_ && keeper_->SleepForPages(pages);
 }
 
 void EngineImpl::WhenAwake(const SessionName& session, SessionKeeper::Then then) {

@@ -5,6 +5,7 @@
 #ifndef EIDETIC_ENGINE_ENGINE_IMPL_H_
 #define EIDETIC_ENGINE_ENGINE_IMPL_H_
 
+#include <array>
 #include <memory>
 #include <optional>
 #include <string>
@@ -19,6 +20,7 @@
 #include "engine/engine_parts.h"
 #include "engine/scheduler/generations.h"
 #include "engine/scheduler/mailbox.h"
+#include "engine/scheduler/room_line.h"
 #include "engine/scheduler/sequence.h"
 #include "engine/scheduler/step_loop.h"
 #include "engine/session_operations.h"
@@ -34,7 +36,8 @@ class EngineImpl : public Engine {
   // Waits for the step under way. Not to be called from a callback.
   ~EngineImpl() override;
 
-  void CreateSession(SessionName name, memory::SpanSettings settings, std::string request_id,
+  void CreateSession(SessionName name, memory::SpanSettings settings,
+                     std::optional<absl::Duration> expire_after, std::string request_id,
                      std::string fingerprint, Done<SessionInfo> done) override;
   void GetSession(SessionName name, Done<SessionInfo> done) override;
   void ListSessions(std::string tenant, std::string after, int32_t limit,
@@ -82,13 +85,19 @@ class EngineImpl : public Engine {
   // what it changed is durable.
   template <typename T, typename Work>
   void Post(Done<T> done, Work work) {
-    mailbox_->Post([this, done = std::move(done),
-                    work = std::move(work)](absl::Status alive) mutable {
-      if (!alive.ok()) return done(alive);
-      ledger_.Tell([done = std::move(done), result = work()](const absl::Status& durable) mutable {
-        done(durable.ok() ? std::move(result) : absl::StatusOr<T>(durable));
-      });
-    });
+    mailbox_->Post(
+        [this, done = std::move(done), work = std::move(work)](absl::Status alive) mutable {
+          if (!alive.ok()) return done(alive);
+          Tell(std::move(done), work());
+        });
+  }
+  // Hands on `result` once what is recorded so far is durable.
+  template <typename T>
+  void Tell(Done<T> done, absl::StatusOr<T> result) {
+    ledger_.Tell(
+        [done = std::move(done), result = std::move(result)](const absl::Status& durable) mutable {
+          done(durable.ok() ? std::move(result) : absl::StatusOr<T>(durable));
+        });
   }
   // The same for work that changes nothing.
   template <typename T, typename Work>
@@ -101,7 +110,8 @@ class EngineImpl : public Engine {
   // As Post, once the session has its memory: it may have to be loaded.
   template <typename T, typename Work>
   void PostAwake(SessionName session, Done<T> done, Work work);
-  // The loop's part of it; no session: at once.
+  // The loop's part of it; no session: none needs to be awake. While there is no memory it waits:
+  // `work` may be tried several times.
   template <typename T, typename Work>
   void Answer(const std::optional<SessionName>& session, Done<T> done, Work work);
   // As SessionKeeper::WhenAwake; at once without a keeper.
@@ -119,12 +129,39 @@ class EngineImpl : public Engine {
   absl::StatusOr<Probe> MakeProbe(const std::optional<SessionName>& session,
                                   const memory::SpanSettings& settings,
                                   const std::vector<memory::TokenId>& tokens) const;
+  // What `begin` begins, once the session is awake and there is memory; as RoomLine::Request.
+  template <typename T, typename Begin>
+  void PostProbe(std::optional<SessionName> session, Begin begin, Done<T> done) {
+    mailbox_->Post([this, session = std::move(session), begin = std::move(begin),
+                    done = std::move(done)](absl::Status alive) mutable {
+      if (!alive.ok()) return done(alive);
+      line_.Begin({.session = std::move(session),
+                   .begin = std::move(begin),
+                   .refuse = [done](const absl::Status& why) { done(why); }});
+    });
+  }
+  template <typename T>
+  static absl::Status TellUnlessShort(const absl::Status& why, const Done<T>& done) {
+    if (memory::IsShortage(why)) return why;
+    done(why);
+    return absl::OkStatus();
+  }
   absl::StatusOr<std::shared_ptr<AppendStream>> StartAppend(
       const SessionName& name, std::function<void(memory::Position, memory::Position)> progress);
-  void StartSearch(const SessionName& session, const std::vector<memory::TokenId>& tokens,
-                   int32_t limit, std::shared_ptr<std::atomic<bool>> cancelled,
-                   Done<SearchResult> done);
+  // OK: `done` is told, now or later; else a shortage.
+  absl::Status StartSearch(const SessionName& session, const std::vector<memory::TokenId>& tokens,
+                           int32_t limit, std::shared_ptr<std::atomic<bool>> cancelled,
+                           Done<SearchResult> done);
   void OnTurn();
+  void DeleteExpired();
+  // Gives room back before it is asked for.
+  void KeepMarks();
+  void CountTiers();
+  RoomLine::Parts LineParts();
+  // Whether memory may come free that nobody has to ask for.
+  bool RoomMayCome() const;
+  RoomLine::Signs RoomSigns();
+  absl::Status Delete(const SessionName& name, std::optional<memory::Position> expected_position);
   // FAILED_PRECONDITION when the journal belongs to another model.
   absl::Status BindJournal();
   // Makes sessions and requests what the journal says.
@@ -144,8 +181,12 @@ class EngineImpl : public Engine {
   SessionOperations operations_;
   StepLoop loop_;
   Generations generations_;
+  RoomLine line_;
   const std::unique_ptr<SessionKeeper> keeper_;  // null: sessions have no checkpoints
-  absl::Time last_sweep_;
+  absl::Time last_sweep_, last_expiry_;
+  absl::Time last_marks_ = absl::InfinitePast();
+  int64_t expired_ = 0;
+  std::array<int64_t, 3> tiers_ = {};  // sessions, by SessionTier
   bool storage_failed_ = false;
   absl::Time last_recovery_;
 

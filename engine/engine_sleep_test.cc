@@ -60,10 +60,12 @@ TEST_F(EngineCheckpointTest, WhenSlotsOrPagesRunOutThoseThatRestedLongestSleep) 
   }
 }
 
-// What is not on the disk is nobody's room: the request is refused, and can be tried again soon.
+// What is not on the disk is nobody's room: without patience the request is refused, and can be
+// tried again soon.
 TEST_F(EngineCheckpointTest, WhatIsNotCheckpointedStaysAndIsCheckpointedSoon) {
   EngineLimits limits = SmallLimits();
   limits.memory.max_state_slots = 2;
+  limits.max_memory_wait = absl::ZeroDuration();
   Start(limits);
   ASSERT_TRUE(Create("a").ok());
   Pour("a", PastOf(0));

@@ -45,7 +45,7 @@ class RestartTest : public EngineTest, public testing::WithParamInterface<bool> 
     engine_.reset();
     auto journal = memory::Journal::Open(journal_);
     ASSERT_TRUE(journal.ok()) << journal.status();
-    for (const std::string prefix : {"c/", "e/", "n/", "p/", "r/", "s/", "t/"}) {
+    for (const std::string prefix : {"c/", "e/", "n/", "p/", "r/", "s/", "t/", "x/"}) {
       const absl::Status scanned =
           (*journal)->Scan(prefix, prefix, [&](std::string_view key, std::string_view) {
             ADD_FAILURE() << "left: " << key;

@@ -25,17 +25,17 @@ absl::Status Session::Wake(memory::MemoryPool* pool) {
   if (memory != nullptr) return absl::OkStatus();
   auto made =
       memory::SessionMemory::Create(pool, memory::SummaryFor(settings, pool->geometry().bounding));
-  if (!made.ok()) return made.status();
+  if (!made.ok()) return memory::MarkShortage(made.status());
   memory = *std::move(made);
   return absl::OkStatus();
 }
 
 absl::StatusOr<SessionWork> SessionWork::Begin(std::shared_ptr<Session> session,
-                                               memory::Position end) {
+                                               memory::Position end, int32_t query_chunk_tokens) {
   if (absl::Status status = CheckWritable(*session, std::nullopt); !status.ok()) return status;
   const SessionPin pin(session.get());
-  absl::Status status = session->memory->Reserve(end);
-  if (status.ok()) status = session->memory->BeginWork();
+  absl::Status status = session->memory->ReserveFor(session->settings, end, query_chunk_tokens);
+  if (status.ok()) status = memory::MarkShortage(session->memory->BeginWork());
   if (!status.ok()) {
     session->memory->Trim(session->position());
     return status;

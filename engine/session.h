@@ -7,6 +7,7 @@
 #ifndef EIDETIC_ENGINE_SESSION_H_
 #define EIDETIC_ENGINE_SESSION_H_
 
+#include <algorithm>
 #include <map>
 #include <memory>
 #include <optional>
@@ -43,7 +44,10 @@ struct Session {
   std::unique_ptr<memory::SessionMemory> memory;  // null: asleep, the model remembers nothing
   absl::Time create_time, update_time;
   absl::Time read_time;  // when a request last read its memory and changed nothing
-  bool busy = false;     // a SessionWork holds it
+  // Of rest, then it is deleted; 0: never. The last use that the journal knows, if it expires.
+  absl::Duration expire_after;
+  absl::Time use_recorded = absl::InfinitePast();
+  bool busy = false;  // a SessionWork holds it
   // Of SessionKeeper: the newest durable checkpoint (null: none), whether another is under way,
   // when a failed one may be tried again, when the session was last needed.
   std::shared_ptr<Checkpoint> checkpoint;
@@ -56,8 +60,9 @@ struct Session {
 
   memory::Position position() const { return log.size(); }
   memory::Position computed() const { return memory == nullptr ? 0 : memory->published(); }
+  absl::Time last_use() const { return std::max({update_time, read_time, used_time}); }
 
-  // Gives it memory, unless it has. RESOURCE_EXHAUSTED leaves it asleep.
+  // Gives it memory, unless it has. RESOURCE_EXHAUSTED, a shortage, leaves it asleep.
   absl::Status Wake(memory::MemoryPool* pool);
 };
 
@@ -82,9 +87,10 @@ absl::Status CheckWritable(const Session& session, std::optional<memory::Positio
 // Destroying it gives both back; the log keeps what it has.
 class SessionWork {
  public:
-  // Room for positions [0, end). ABORTED, RESOURCE_EXHAUSTED: nothing has changed.
-  // Precondition: the session is awake.
-  static absl::StatusOr<SessionWork> Begin(std::shared_ptr<Session> session, memory::Position end);
+  // Room for all that the session takes until it stands at `end`. ABORTED, RESOURCE_EXHAUSTED (as
+  // SessionMemory::ReserveFor says): nothing has changed. Precondition: the session is awake.
+  static absl::StatusOr<SessionWork> Begin(std::shared_ptr<Session> session, memory::Position end,
+                                           int32_t query_chunk_tokens);
   SessionWork(SessionWork&&) = default;
   SessionWork& operator=(SessionWork&&) = delete;
   ~SessionWork();

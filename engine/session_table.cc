@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "engine/durable/checkpoint.h"
 #include "engine/layers/span_plan.h"
 
 namespace eidetic {
@@ -68,12 +69,12 @@ bool SessionTable::MakeRoom(int64_t pages) {
   std::vector<Session*> sessions;
   for (const auto& [name, session] : sessions_) sessions.push_back(session.get());
   std::stable_sort(sessions.begin(), sessions.end(), [](const Session* a, const Session* b) {
-    return a->update_time < b->update_time;
+    return a->last_use() < b->last_use();
   });
   int64_t moved = 0;
   for (const Session* session : sessions) {
     if (moved >= wanted) break;
-    if (session->memory == nullptr) continue;
+    if (session->memory == nullptr || session->memory->growing()) continue;
     const SpanPlan plan = PlanSpan(session->settings, rules_.block_tokens, /*retrieves=*/true,
                                    session->computed(), memory::TokenKind::kGenerated);
     if (plan.first >= plan.last) continue;
@@ -116,7 +117,10 @@ absl::StatusOr<SessionInfo> SessionTable::Create(const Creation& creation,
   if (*before) return **before;
   if (absl::Status status = CheckNew(creation.name); !status.ok()) return status;
   absl::StatusOr<std::shared_ptr<Session>> session = MakeEmpty(settings);
+  // Who remembers nothing needs no memory yet.
+  if (absl::IsResourceExhausted(session.status())) session = Assemble(settings, nullptr);
   if (!session.ok()) return session.status();
+  (*session)->expire_after = creation.expire_after.value_or(rules_.expire_after);
   return Insert(creation, *std::move(session));
 }
 
@@ -127,8 +131,9 @@ absl::StatusOr<SessionInfo> SessionTable::Fork(
   absl::StatusOr<std::optional<SessionInfo>> before = MadeBefore(creation);
   if (!before.ok()) return before.status();
   if (*before) return **before;
-  absl::StatusOr<std::shared_ptr<Session>> parent = FindAwake(parent_name);
+  absl::StatusOr<std::shared_ptr<Session>> parent = Find(parent_name);
   if (!parent.ok()) return parent.status();
+  (*parent)->read_time = now_();
   if (creation.name.tenant != parent_name.tenant) {
     return absl::InvalidArgumentError("name: a fork stays with its session's tenant");
   }
@@ -139,6 +144,7 @@ absl::StatusOr<SessionInfo> SessionTable::Fork(
   edit(&settings);
   absl::StatusOr<std::shared_ptr<Session>> child = Branch(**parent, settings);
   if (!child.ok()) return child.status();
+  (*child)->expire_after = (*parent)->expire_after;
   return Insert(creation, *std::move(child));
 }
 
@@ -186,22 +192,31 @@ absl::StatusOr<std::shared_ptr<Session>> SessionTable::MakeEmpty(
   if (absl::Status status = CheckSettings(settings); !status.ok()) return status;
   auto memory = memory::SessionMemory::Create(
       pool_, memory::SummaryFor(settings, pool_->geometry().bounding));
-  if (!memory.ok()) return memory.status();
+  if (!memory.ok()) return memory::MarkShortage(memory.status());
   return Assemble(settings, *std::move(memory));
 }
 
 absl::StatusOr<std::shared_ptr<Session>> SessionTable::Branch(
     const Session& parent, const memory::SpanSettings& settings) const {
   if (absl::Status status = CheckSettings(settings); !status.ok()) return status;
-  const SessionPin pin(&parent);
-  auto memory = parent.memory->Fork(memory::SummaryFor(settings, pool_->geometry().bounding));
-  if (!memory.ok()) return memory.status();
-  std::shared_ptr<Session> session = Assemble(settings, *std::move(memory));
+  std::unique_ptr<memory::SessionMemory> memory;
+  if (parent.memory != nullptr) {
+    const SessionPin pin(&parent);
+    auto fork = parent.memory->Fork(memory::SummaryFor(settings, pool_->geometry().bounding));
+    if (!fork.ok()) return memory::MarkShortage(fork.status());
+    memory = *std::move(fork);
+  }
+  std::shared_ptr<Session> session = Assemble(settings, std::move(memory));
   session->log = parent.log;
   session->segments = parent.segments;
   session->checkpoint = parent.checkpoint;
   session->bit_identical = parent.bit_identical;
   return session;
+}
+
+SessionTier SessionTable::TierOf(const Session& session) const {
+  if (session.memory == nullptr) return SessionTier::kAsleep;
+  return session.memory->has_host_pages() ? SessionTier::kHost : SessionTier::kDevice;
 }
 
 SessionInfo SessionTable::InfoOf(const Session& session) const {
@@ -213,10 +228,14 @@ SessionInfo SessionTable::InfoOf(const Session& session) const {
           .computed = session.computed(),
           .busy = session.busy,
           .memory_bytes = session.memory == nullptr ? 0 : BytesOf(*session.memory),
-          .tier = session.memory == nullptr          ? SessionTier::kAsleep
-                  : session.memory->has_host_pages() ? SessionTier::kHost
-                                                     : SessionTier::kDevice,
-          .last_use_time = std::max(session.update_time, session.read_time),
+          .host_bytes = session.memory == nullptr || pool_->host_pages() == nullptr
+                            ? 0
+                            : session.memory->host_page_count() *
+                                  static_cast<int64_t>(pool_->host_pages()->page_bytes()),
+          .disk_bytes = session.checkpoint == nullptr ? 0 : session.checkpoint->bytes,
+          .tier = TierOf(session),
+          .last_use_time = session.last_use(),
+          .expire_after = session.expire_after,
           .bit_identical = session.bit_identical};
 }
 
@@ -234,7 +253,10 @@ void SessionTable::Restore(std::vector<std::shared_ptr<Session>> sessions,
     session->requests.OnForget([this](const Request& r) { journal_->Forgotten(r); });
     const auto old = before.find(session->name);
     // The same logs: the same tokens, as far as both go.
-    if (old != before.end()) session->bit_identical = old->second->bit_identical;
+    if (old != before.end()) {
+      session->bit_identical = old->second->bit_identical;
+      session->read_time = std::max(session->read_time, old->second->last_use());
+    }
     if (old != before.end() && old->second->segments == session->segments &&
         old->second->computed() <= session->position()) {
       session->memory = std::move(old->second->memory);
@@ -259,6 +281,18 @@ void SessionTable::Expire() {
   const absl::Time before = now_() - rules_.request_retention;
   while (!made_order_.empty() && made_order_.begin()->first < before) ForgetOldestCreation();
   for (auto& [name, session] : sessions_) session->requests.Expire(before);
+}
+
+std::vector<SessionName> SessionTable::Expired() {
+  std::vector<SessionName> expired;
+  const absl::Time now = now_();
+  for (auto& [name, session] : sessions_) {
+    if (session->expire_after <= absl::ZeroDuration()) continue;
+    journal_->Used(session.get());
+    const bool used = session->busy || session->pins > 0;
+    if (!used && now - session->last_use() >= session->expire_after) expired.push_back(name);
+  }
+  return expired;
 }
 
 }  // namespace eidetic

@@ -41,6 +41,7 @@ class SessionTable {
     int32_t trained_context = 0;
     int32_t max_sessions = 0;
     absl::Duration request_retention;
+    absl::Duration expire_after;  // as EngineLimits
   };
   SessionTable(memory::MemoryPool* pool, const Rules& rules, SessionJournal* journal,
                std::function<absl::Time()> now)
@@ -51,6 +52,8 @@ class SessionTable {
     SessionName name;
     std::string request_id;  // empty: not to be repeated
     std::string fingerprint;
+    // None: the rules'. A fork has its parent's.
+    std::optional<absl::Duration> expire_after = std::nullopt;
   };
   // As Engine::CreateSession, ForkSession, GetSession, ListSessions and DeleteSession say.
   absl::StatusOr<SessionInfo> Create(const Creation& creation,
@@ -67,9 +70,8 @@ class SessionTable {
                                 int32_t limit) const;
   absl::Status Delete(const SessionName& name, std::optional<memory::Position> expected_position);
 
-  // Sessions without a name: empty, and with the past of `parent`.
+  // Sessions without a name: empty, and with the past of `parent`, whose sleep it shares.
   absl::StatusOr<std::shared_ptr<Session>> MakeEmpty(const memory::SpanSettings& settings) const;
-  // `parent` is awake.
   absl::StatusOr<std::shared_ptr<Session>> Branch(const Session& parent,
                                                   const memory::SpanSettings& settings) const;
 
@@ -89,9 +91,12 @@ class SessionTable {
     for (const auto& [name, session] : sessions_) visit(session);
   }
 
+  SessionTier TierOf(const Session& session) const;
   SessionInfo InfoOf(const Session& session) const;
   // Forgets creations and generations that nobody may ask for any more.
   void Expire();
+  // Sessions that rested as long as they may; the journal hears of the others' last use.
+  std::vector<SessionName> Expired();
   size_t size() const { return sessions_.size(); }
 
  private:

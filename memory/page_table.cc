@@ -124,13 +124,13 @@ void PageTable::SendChanged() {
   changed_first_ = changed_last_ = 0;
 }
 
-int64_t PageTable::MoveToHost(int64_t first, int64_t last) {
+int64_t PageTable::MoveToHost(int64_t first, int64_t last, bool spare_chosen) {
   if (host_ == nullptr) return 0;
   CHECK_LE(last, count());
   std::vector<int64_t> movable;
   for (int64_t i = first; i < last; ++i) {
-    const bool alone = pages_[i].tier == Tier::kDevice && device_->references(pages_[i].id) == 1;
-    if (alone) movable.push_back(i);
+    if (spare_chosen && std::exchange(pages_[i].chosen, false)) continue;
+    if (CanMove(i)) movable.push_back(i);
   }
   if (movable.size() > static_cast<size_t>(host_->free_count())) {
     movable.resize(host_->free_count());

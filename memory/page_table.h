@@ -46,9 +46,16 @@ class PageTable {
   absl::Status Share(const PageTable& from, int64_t shared, int64_t count);
   // Gives back all but the first `count` pages.
   void Truncate(int64_t count);
+  // Whether MoveToHost would move it: it is on the device and nobody shares it.
+  bool CanMove(int64_t index) const {
+    return pages_[index].tier == Tier::kDevice && device_->references(pages_[index].id) == 1;
+  }
   // Moves pages [first, last) that are on the device and nobody shares to the host, as far as
-  // it has room, in the order of the arena's operations. How many it moved.
-  int64_t MoveToHost(int64_t first, int64_t last);
+  // it has room, in the order of the arena's operations. How many it moved. With `spare_chosen`
+  // those that were chosen since they were spared last stay (CLOCK).
+  int64_t MoveToHost(int64_t first, int64_t last, bool spare_chosen = false);
+  // A step's span has block `index`.
+  void Chosen(int64_t index) { pages_[index].chosen = true; }
 
   // For PromotedPages: the page of the host that block `index` has, or PageId(); whether its copy
   // is read instead; which copy is (PageId(): none), once SendChanged was called.
@@ -74,7 +81,8 @@ class PageTable {
   struct Page {
     Tier tier;
     PageId id;
-    PageId copy;  // of a page on the host: read instead, where it is valid
+    PageId copy;          // of a page on the host: read instead, where it is valid
+    bool chosen = false;  // since MoveToHost spared it last
   };
   void* AddressOf(const Page& page) const;
   PageStore& StoreOf(Tier tier) const { return tier == Tier::kDevice ? *device_ : *host_; }

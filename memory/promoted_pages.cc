@@ -44,6 +44,7 @@ std::vector<PageId> PromotedPages::Count(std::span<const ChosenBlocks> choices) 
     stats_.chosen += static_cast<int64_t>(choice.blocks.size());
     for (BlockIndex block : choice.blocks) {
       const PageId page = choice.table->host_page(block);
+      choice.table->Chosen(block);
       if (page == PageId() || choice.table->promoted(block)) ++stats_.chosen_on_device;
       if (page != PageId()) chosen.push_back(page);
     }

@@ -10,9 +10,10 @@
 namespace eidetic::memory {
 namespace {
 
-int32_t TileCapacity(const MemoryGeometry& geometry, const MemoryLimits& limits) {
+int32_t TileCapacity(const MemoryGeometry& geometry, const MemoryLimits& limits, bool has_host) {
   const int64_t partial = int64_t{geometry.attention_layers} * limits.max_state_slots;
-  const int64_t tiles = limits.max_pages / kTileBlocks + partial;
+  const int64_t pages = int64_t{limits.max_pages} + (has_host ? limits.max_host_pages : 0);
+  const int64_t tiles = pages / kTileBlocks + partial;
   return static_cast<int32_t>(std::min<int64_t>(tiles, std::numeric_limits<int32_t>::max()));
 }
 
@@ -30,7 +31,7 @@ MemoryPool::MemoryPool(Arena* arena, BlockIndexer* indexer, const MemoryGeometry
       indexer_(indexer),
       geometry_(geometry),
       pages_(arena, geometry.layout.page_bytes(), limits.max_pages),
-      tiles_(arena, TileBytes(geometry), TileCapacity(geometry, limits)),
+      tiles_(arena, TileBytes(geometry), TileCapacity(geometry, limits, host_arena != nullptr)),
       slots_(arena, geometry.state_bytes, limits.max_state_slots) {
   CHECK(geometry.layout.block_size > 0 && geometry.layout.block_size <= 256 &&
         geometry.layout.block_size % 16 == 0)
@@ -69,6 +70,7 @@ absl::Status SessionMemory::Extend(PageStore& store, int64_t count,
   const int64_t layers = static_cast<int64_t>(tables.size());
   if (layers == 0) return absl::OkStatus();
   const int64_t more = count - tables.front().count();
+  if (more <= 0) return absl::OkStatus();
   // Compared by division: the product of hostile sizes could overflow.
   if (more > store.free_count() / layers) {
     return absl::ResourceExhaustedError(absl::StrCat(
@@ -105,6 +107,7 @@ absl::StatusOr<std::unique_ptr<SessionMemory>> SessionMemory::Create(MemoryPool*
 
 SessionMemory::~SessionMemory() {
   if (working()) EndWork();
+  GiveAside(0);
   pool_->slots().Release(current_);
 }
 
@@ -173,7 +176,11 @@ absl::Status SessionMemory::ReserveSpread(Position end, BlockIndex first, BlockI
   if (reserved.ok() || host == nullptr || layers == 0) return reserved;
   const int64_t blocks = BlocksFor(end);
   const int64_t away = blocks - pool_->pages().free_count() / layers;
-  if (away > last - first || away > host->free_count() / layers) return reserved;
+  if (away > last - first) return reserved;
+  if (const int64_t more = away * layers - host->free_count(); more > 0) {
+    pool_->TryMakeHostRoom(more);
+  }
+  if (away > host->free_count() / layers) return reserved;
   for (PageTable& table : pages_) {
     if (absl::Status status = table.Reserve(blocks); !status.ok()) return status;
   }
@@ -199,21 +206,10 @@ absl::Status SessionMemory::ReserveSpread(Position end, BlockIndex first, BlockI
 
 void SessionMemory::Trim(Position end) {
   CHECK_GE(end, published_);
+  GiveAside(0);
   blocks_ = std::min(blocks_, BlocksFor(end));
   for (PageTable& table : pages_) table.Truncate(blocks_);
   for (PageTable& table : tiles_) table.Truncate(TilesFor(blocks_));
-}
-
-int64_t SessionMemory::MoveToHost(BlockIndex first, BlockIndex last, int64_t wanted) {
-  // Few at a time: the layers' first blocks go before any layer's later ones.
-  constexpr BlockIndex kStep = 64;
-  CHECK_LE(int64_t{last} * pool_->geometry().layout.block_size, published_);
-  int64_t moved = 0;
-  for (; first < last && moved < wanted; first += kStep) {
-    const BlockIndex end = std::min(last, first + kStep);
-    for (PageTable& table : pages_) moved += table.MoveToHost(first, end);
-  }
-  return moved;
 }
 
 std::unique_ptr<SessionImage> SessionMemory::Image(int64_t first_block, int64_t first_tile) const {
@@ -280,6 +276,12 @@ void* SessionMemory::next_state() {
 bool SessionMemory::has_host_pages() const {
   return std::any_of(pages_.begin(), pages_.end(),
                      [](const PageTable& table) { return table.host_count() > 0; });
+}
+
+int64_t SessionMemory::host_page_count() const {
+  int64_t pages = 0;
+  for (const PageTable& table : pages_) pages += table.host_count();
+  return pages;
 }
 
 int64_t SessionMemory::page_count() const { return blocks_ * static_cast<int64_t>(pages_.size()); }

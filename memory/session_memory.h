@@ -25,6 +25,7 @@
 #include "memory/page_store.h"
 #include "memory/page_table.h"
 #include "memory/promoted_pages.h"
+#include "memory/session_demand.h"
 #include "memory/session_image.h"
 #include "memory/span_settings.h"
 #include "memory/state_store.h"
@@ -73,6 +74,9 @@ class MemoryPool {
   // What chosen blocks and copies took over the bus since the pool's beginning, by formula: a
   // KV head reads its part of a page. Pages that were read to choose do not count.
   int64_t span_bus_bytes() const;
+  // Pages that were moved to the host since then.
+  int64_t moved_pages() const { return moved_pages_; }
+  void CountMoved(int64_t pages) { moved_pages_ += pages; }
 
   // Called when `pages` more pages are wanted on the device than are free: moves others to the
   // host. Whether it moved any.
@@ -80,6 +84,13 @@ class MemoryPool {
   void set_make_room(MakeRoom make_room) { make_room_ = std::move(make_room); }
   // Copies of pages of the host go first. Whether any page came free.
   bool TryMakeRoom(int64_t pages);
+
+  // The same for pages of the host, which only sessions that go to the disk give back.
+  void set_make_host_room(MakeRoom make_room) { make_host_room_ = std::move(make_room); }
+  bool TryMakeHostRoom(int64_t pages) { return make_host_room_ && make_host_room_(pages); }
+
+  // RESOURCE_EXHAUSTED, with the numbers, when even an empty server could not hold it.
+  absl::Status CheckDemand(const SessionDemand& demand) const;
 
   // Called when a state slot is wanted and none is free: gives one back. Whether it did.
   void set_make_slot(std::function<bool()> make_slot) { make_slot_ = std::move(make_slot); }
@@ -95,8 +106,9 @@ class MemoryPool {
   std::unique_ptr<PromotedPages> promoted_;
   PageStore tiles_;
   StateStore slots_;
-  MakeRoom make_room_;
+  MakeRoom make_room_, make_host_room_;
   std::function<bool()> make_slot_;
+  int64_t moved_pages_ = 0;
 };
 
 class SessionMemory {
@@ -116,10 +128,22 @@ class SessionMemory {
   // Makes room for positions [0, end); all or nothing, RESOURCE_EXHAUSTED
   // leaves the session as it was. Never gives room back.
   absl::Status Reserve(Position end);
+  // Admission: all that a session of `settings` that comes to stand at `end` takes, but for a
+  // second state slot, so that it never waits for another that grows as well. What the device has
+  // no room for, and chunks reach through retrieval alone, gets a page of the host now and a page
+  // of the device by Grow. All or nothing. RESOURCE_EXHAUSTED with the demand's numbers: a
+  // shortage (IsShortage) passes when others end, else it never fits.
+  absl::Status ReserveFor(const SpanSettings& settings, Position end, int32_t chunk_tokens);
+  // Room for positions [0, end), which were reserved: the chunk that ends there is next, and
+  // [first, last) are distant from it. False, changing nothing, while others share what would
+  // have to move: forks, and checkpoints that are being written.
+  bool Grow(Position end, BlockIndex first, BlockIndex last);
+  // Whether pages stand aside for it to grow: then its own are not to be moved for others.
+  bool growing() const { return !aside_.empty(); }
   // As Reserve, for an empty session: where the device has no room, blocks [first, last) come to
   // stand on the host, the first ones first.
   absl::Status ReserveSpread(Position end, BlockIndex first, BlockIndex last);
-  // Gives back pages and tiles that lie wholly at or beyond `end`, which is at
+  // Gives back what was reserved, and pages and tiles, wholly at or beyond `end`, which is at
   // least published().
   void Trim(Position end);
 
@@ -129,7 +153,8 @@ class SessionMemory {
   std::unique_ptr<SessionImage> Image(int64_t first_block, int64_t first_tile) const;
 
   // Moves pages of complete blocks [first, last) to the host, in every layer, the first ones
-  // first, until `wanted` are moved or no more can be. How many were.
+  // first but those that were chosen lately last, until `wanted` are moved or no more can be. How
+  // many were.
   int64_t MoveToHost(BlockIndex first, BlockIndex last, int64_t wanted);
 
   // Takes the second state slot for a run of steps (RESOURCE_EXHAUSTED when
@@ -149,8 +174,9 @@ class SessionMemory {
   // What a ChosenBlocks of `layer` names, until destruction.
   PageTable* page_table(int32_t layer) { return &pages_[layer]; }
   bool has_host_pages() const;  // in any layer
-  const void* state() const;    // published: a step reads it
-  void* next_state();           // a step writes it. Precondition: working()
+  int64_t host_page_count() const;
+  const void* state() const;  // published: a step reads it
+  void* next_state();         // a step writes it. Precondition: working()
   SummaryKind summary() const { return summary_; }
   const MemoryGeometry& geometry() const { return pool_->geometry(); }
 
@@ -164,6 +190,13 @@ class SessionMemory {
   int64_t BlocksFor(Position end) const;
   // Tiles that index `blocks` blocks of one layer.
   int64_t TilesFor(int64_t blocks) const;
+  // As ReserveFor: [0, near_end) at once.
+  absl::Status ReserveGrowing(Position near_end, Position end);
+  // Takes pages of the host until `pages` stand aside; gives back all but `kept`.
+  absl::Status SetAside(int64_t pages);
+  void GiveAside(int64_t kept);
+  // Blocks of [first, last) whose move frees `pages` pages of the device; none when they do not.
+  std::vector<BlockIndex> Movable(BlockIndex first, BlockIndex last, int64_t pages) const;
   // Adds zeroed pages until every table holds `count`; all or nothing.
   static absl::Status Extend(PageStore& store, int64_t count, std::vector<PageTable>& tables);
   // Summaries of every complete published block, into tiles that are there.
@@ -172,7 +205,9 @@ class SessionMemory {
   MemoryPool* pool_;
   SummaryKind summary_;
   Position published_ = 0;
-  int64_t blocks_ = 0;  // reserved, in every layer
+  int64_t blocks_ = 0;         // with pages, in every layer
+  std::vector<PageId> aside_;  // of the host, for what Grow will move there
+  BlockIndex grown_to_ = 0;    // blocks before were moved by Grow, as far as they could be
   SlotIndex current_, next_;
   std::vector<PageTable> pages_, tiles_;  // [layer]
 };

@@ -190,6 +190,19 @@ absl::Status CheckRequestId(const std::string& request_id) {
   return CheckLength("request_id", request_id, kMaxRequestIdCharacters);
 }
 
+absl::StatusOr<std::optional<absl::Duration>> ExpireAfter(const v1::Session& session,
+                                                          const std::string& field) {
+  if (!session.has_expire_after()) return std::optional<absl::Duration>();
+  const int64_t seconds = session.expire_after().seconds();
+  const bool whole = session.expire_after().nanos() == 0;
+  if (!whole || seconds < 0 || seconds > absl::ToInt64Seconds(kMaxExpireAfter)) {
+    return InvalidField(field,
+                        absl::StrCat("must be whole seconds, from 1 to ",
+                                     absl::ToInt64Seconds(kMaxExpireAfter), ", or 0 for never"));
+  }
+  return std::optional(absl::Seconds(seconds));
+}
+
 absl::StatusOr<SessionName> NewSessionName(const std::string& tenant,
                                            const std::string& session_id) {
   if (!session_id.empty()) {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "eidetic/v1/generation_service.pb.h"
 #include "eidetic/v1/session_service.pb.h"
 #include "engine/engine.h"
@@ -30,6 +31,7 @@ inline constexpr int32_t kDefaultPageSize = 50;
 inline constexpr int32_t kMaxPageSize = 1000;
 inline constexpr int32_t kDefaultSearchLimit = 8;
 inline constexpr int32_t kMaxSearchLimit = 64;
+inline constexpr absl::Duration kMaxExpireAfter = absl::Hours(24 * 3652);
 
 // Also FAILED_PRECONDITION for messages to a model without a chat form.
 absl::StatusOr<GenerateSpec> ToGenerateSpec(const v1::GenerateRequest& request,
@@ -50,6 +52,10 @@ absl::StatusOr<ScoreSpec> ToScoreSpec(const v1::ScoreRequest& request, const Ser
 absl::Status CheckModel(const std::string& model, const std::string& field,
                         const ServedModel& served);
 absl::Status CheckRequestId(const std::string& request_id);
+
+// How long a new session may rest; none: as the server's default says.
+absl::StatusOr<std::optional<absl::Duration>> ExpireAfter(const v1::Session& session,
+                                                          const std::string& field);
 
 // The name of a new session of `tenant`; an empty `session_id` draws one.
 absl::StatusOr<SessionName> NewSessionName(const std::string& tenant,

@@ -148,11 +148,15 @@ absl::StatusOr<SessionInfo> FakeEngine::Find(const SessionName& name) const {
   return absl::NotFoundError(absl::StrCat(name.ToString(), " does not exist"));
 }
 
-void FakeEngine::CreateSession(SessionName name, memory::SpanSettings settings, std::string,
-                               std::string, Done<SessionInfo> done) {
-  Post([this, name, settings, done] {
-    SessionInfo info{
-        .name = name, .settings = settings, .create_time = absl::Now(), .update_time = absl::Now()};
+void FakeEngine::CreateSession(SessionName name, memory::SpanSettings settings,
+                               std::optional<absl::Duration> expire_after, std::string, std::string,
+                               Done<SessionInfo> done) {
+  Post([this, name, settings, expire_after, done] {
+    SessionInfo info{.name = name,
+                     .settings = settings,
+                     .create_time = absl::Now(),
+                     .update_time = absl::Now(),
+                     .expire_after = expire_after.value_or(engine_limits.expire_after)};
     absl::StatusOr<SessionInfo> result = info;
     {
       absl::MutexLock lock(&mutex_);

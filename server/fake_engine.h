@@ -54,7 +54,8 @@ class FakeEngine : public Engine {
   bool writer_taken() const;
   void set_heartbeat(absl::Time time);
 
-  void CreateSession(SessionName name, memory::SpanSettings settings, std::string request_id,
+  void CreateSession(SessionName name, memory::SpanSettings settings,
+                     std::optional<absl::Duration> expire_after, std::string request_id,
                      std::string fingerprint, Done<SessionInfo> done) override;
   void GetSession(SessionName name, Done<SessionInfo> done) override;
   void ListSessions(std::string tenant, std::string after, int32_t limit,

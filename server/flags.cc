@@ -53,6 +53,17 @@ ABSL_FLAG(int32_t, max_promoted_pages, eidetic::EngineLimits().memory.max_promot
 ABSL_FLAG(int64_t, max_promoted_bytes_per_step,
           eidetic::EngineLimits().memory.max_promoted_bytes_per_step,
           "bytes of such copies that are made beside one step");
+ABSL_FLAG(
+    double, device_high_mark, eidetic::EngineLimits().marks.device_high,
+    "share of --max_pages; when more are used, sessions that rested longest give pages to the "
+    "host, and then go to the disk");
+ABSL_FLAG(double, device_low_mark, eidetic::EngineLimits().marks.device_low,
+          "until no more than this share is used");
+ABSL_FLAG(double, host_high_mark, eidetic::EngineLimits().marks.host_high,
+          "share of --max_host_pages; when more are used, sessions that have some and rested "
+          "longest go to the disk");
+ABSL_FLAG(double, host_low_mark, eidetic::EngineLimits().marks.host_low,
+          "until no more than this share is used");
 ABSL_FLAG(int32_t, max_state_slots, eidetic::EngineLimits().memory.max_state_slots,
           "recurrent states; a session needs one, and another while it works");
 ABSL_FLAG(int32_t, max_batch_sequences, eidetic::EngineLimits().plan.max_batch_sequences,
@@ -62,6 +73,9 @@ ABSL_FLAG(int32_t, max_batch_tokens, eidetic::EngineLimits().plan.max_batch_toke
 ABSL_FLAG(int32_t, max_sessions, eidetic::EngineLimits().max_sessions, "sessions that may exist");
 ABSL_FLAG(int32_t, max_sequences, eidetic::EngineLimits().max_sequences,
           "requests that may run or wait; more are answered RESOURCE_EXHAUSTED");
+ABSL_FLAG(absl::Duration, max_memory_wait, eidetic::EngineLimits().max_memory_wait,
+          "a request for which there is no memory now waits so long for others to end or to sleep, "
+          "then it is answered RESOURCE_EXHAUSTED; 0: at once");
 ABSL_FLAG(int32_t, max_generated_tokens, eidetic::EngineLimits().max_generated_tokens,
           "tokens that one request may generate");
 ABSL_FLAG(int32_t, max_score_tokens, eidetic::EngineLimits().max_score_tokens,
@@ -72,6 +86,9 @@ ABSL_FLAG(int32_t, max_requests_per_session, eidetic::EngineLimits().max_request
           "request ids that a session remembers");
 ABSL_FLAG(int32_t, max_snapshots_per_session, eidetic::EngineLimits().max_snapshots_per_session,
           "named points that a session may keep");
+ABSL_FLAG(absl::Duration, expire_after, eidetic::EngineLimits().expire_after,
+          "a session that is made without a time of its own is deleted, with all that is kept of "
+          "it, when nothing used it for so long; 0: never");
 ABSL_FLAG(absl::Duration, request_retention, eidetic::EngineLimits().request_retention,
           "how long a request id is remembered");
 
@@ -85,6 +102,8 @@ ABSL_FLAG(absl::Duration, sleep_after, eidetic::EngineLimits().keeping.sleep_aft
 ABSL_FLAG(int32_t, max_checkpoints_under_way,
           eidetic::EngineLimits().keeping.max_checkpoints_under_way,
           "sessions whose memory is written at once; each holds a state in main memory meanwhile");
+ABSL_FLAG(int32_t, max_loads_under_way, eidetic::EngineLimits().keeping.max_loads_under_way,
+          "sessions that are loaded at once, each by a thread of its own");
 ABSL_FLAG(absl::Duration, checkpoint_retry, eidetic::EngineLimits().keeping.checkpoint_retry,
           "after a checkpoint that could not be written, the next try");
 
@@ -152,17 +171,20 @@ absl::Status TakeLimits(EngineLimits* to) {
       Take(FLAGS_max_batch_tokens, 1, 1 << 20, &to->plan.max_batch_tokens),
       Take(FLAGS_max_sessions, 1, kMany, &to->max_sessions),
       Take(FLAGS_max_sequences, 1, 1 << 20, &to->max_sequences),
+      Take(FLAGS_max_memory_wait, absl::ZeroDuration(), &to->max_memory_wait),
       Take(FLAGS_max_generated_tokens, 1, kMany, &to->max_generated_tokens),
       Take(FLAGS_max_score_tokens, 1, kMany, &to->max_score_tokens),
       Take(FLAGS_max_reader_lag_events, 1, 1 << 20, &to->max_reader_lag_events),
       Take(FLAGS_max_requests_per_session, 1, 1 << 20, &to->max_requests_per_session),
       Take(FLAGS_max_snapshots_per_session, 0, 1 << 20, &to->max_snapshots_per_session),
+      Take(FLAGS_expire_after, absl::ZeroDuration(), &to->expire_after),
       Take(FLAGS_request_retention, absl::ZeroDuration(), &to->request_retention),
       Take(FLAGS_checkpoint_idle, absl::ZeroDuration(), &to->keeping.checkpoint_idle),
       Take(FLAGS_checkpoint_tokens, 1, std::numeric_limits<int64_t>::max(),
            &to->keeping.checkpoint_tokens),
       Take(FLAGS_sleep_after, absl::ZeroDuration(), &to->keeping.sleep_after),
       Take(FLAGS_max_checkpoints_under_way, 1, 1 << 10, &to->keeping.max_checkpoints_under_way),
+      Take(FLAGS_max_loads_under_way, 1, 64, &to->keeping.max_loads_under_way),
       Take(FLAGS_checkpoint_retry, absl::ZeroDuration(), &to->keeping.checkpoint_retry),
   });
   if (!status.ok()) return status;
@@ -175,6 +197,15 @@ absl::Status TakeLimits(EngineLimits* to) {
                                      "; a step must hold a chunk: raise it"));
   }
   return absl::OkStatus();
+}
+
+absl::Status TakeMarks(const absl::Flag<double>& high, const absl::Flag<double>& low,
+                       double* to_high, double* to_low) {
+  *to_high = absl::GetFlag(high);
+  *to_low = absl::GetFlag(low);
+  if (*to_low >= 0 && *to_low <= *to_high && *to_high <= 1) return absl::OkStatus();
+  return InvalidField("--" + std::string(absl::GetFlagReflectionHandle(high).Name()),
+                      "and its low mark must be shares from 0 to 1, the low one no higher");
 }
 
 absl::Status TakeRandomConfig(std::string* to) {
@@ -232,6 +263,10 @@ absl::StatusOr<CommandLine> CommandLineFromFlags() {
       TakeRandomConfig(&line.random_config),
       TakeBackend(&line.backend),
       TakeLimits(&line.limits),
+      TakeMarks(FLAGS_device_high_mark, FLAGS_device_low_mark, &line.limits.marks.device_high,
+                &line.limits.marks.device_low),
+      TakeMarks(FLAGS_host_high_mark, FLAGS_host_low_mark, &line.limits.marks.host_high,
+                &line.limits.marks.host_low),
       TakeServer(&line.server),
   });
   if (!status.ok()) return status;

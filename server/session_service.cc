@@ -42,7 +42,9 @@ absl::Status SessionServiceImpl::Create(UnaryCall<v1::CreateSessionRequest, v1::
   const auto settings =
       NewSpanSettings(request.session().attention(), "session.attention", *served_->engine);
   if (!settings.ok()) return settings.status();
-  served_->engine->CreateSession(*std::move(name), *settings, request.request_id(),
+  const auto expire_after = ExpireAfter(request.session(), "session.expire_after");
+  if (!expire_after.ok()) return expire_after.status();
+  served_->engine->CreateSession(*std::move(name), *settings, *expire_after, request.request_id(),
                                  FingerprintIfNamed(request), ReplyWithSession(call, served_));
   return absl::OkStatus();
 }

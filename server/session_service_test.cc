@@ -15,6 +15,7 @@ TEST_F(SessionServiceTest, CreateGetAndDelete) {
   request.set_session_id("chat");
   request.mutable_session()->set_model("models/fake");
   request.mutable_session()->mutable_attention()->set_span_blocks(4);
+  request.mutable_session()->mutable_expire_after()->set_seconds(3600);
   v1::Session created, got;
   ASSERT_TRUE(sessions_->CreateSession(Context().get(), request, &created).ok());
   EXPECT_EQ(created.name(), "tenants/acme/sessions/chat");
@@ -22,6 +23,7 @@ TEST_F(SessionServiceTest, CreateGetAndDelete) {
   EXPECT_EQ(created.attention().span_blocks(), 4);
   EXPECT_EQ(created.attention().window_tokens(), 512);
   EXPECT_EQ(created.attention().policy(), v1::ATTENTION_POLICY_SE_ATTN);
+  EXPECT_EQ(created.expire_after().seconds(), 3600);
   EXPECT_GT(created.create_time().seconds(), 1'600'000'000);
 
   v1::GetSessionRequest get;
@@ -62,6 +64,15 @@ TEST_F(SessionServiceTest, BadRequestsNameTheField) {
   EXPECT_EQ(
       create([](R& r) { r.mutable_session()->mutable_attention()->set_window_tokens(1 << 30); }),
       "session.attention");
+
+  for (const int64_t seconds : {int64_t{-1}, INT64_MAX, INT64_MIN}) {
+    EXPECT_EQ(
+        create([&](R& r) { r.mutable_session()->mutable_expire_after()->set_seconds(seconds); }),
+        "session.expire_after")
+        << seconds;
+  }
+  EXPECT_EQ(create([](R& r) { r.mutable_session()->mutable_expire_after()->set_nanos(1); }),
+            "session.expire_after");
 
   v1::SearchMemoryRequest search;
   v1::SearchMemoryResponse found;

@@ -96,9 +96,12 @@ v1::Session ToProto(const SessionInfo& info, const ServedModel& served) {
   to.set_computed_position(info.computed);
   to.set_busy(info.busy);
   to.set_memory_bytes(info.memory_bytes);
+  to.set_host_bytes(info.host_bytes);
+  to.set_disk_bytes(info.disk_bytes);
   to.set_tier(ToProto(info.tier));
   *to.mutable_last_use_time() = Timestamp(info.last_use_time);
   to.set_bit_identical(info.bit_identical);
+  to.mutable_expire_after()->set_seconds(absl::ToInt64Seconds(info.expire_after));
   return to;
 }
 

@@ -1,5 +1,6 @@
 // eidetic ingest: a file into a session.
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "clients/cli/attention_options.h"
@@ -15,6 +16,7 @@ struct IngestOptions {
   std::string file;
   std::string session;
   bool progress = false;
+  std::optional<int64_t> expire_seconds;
   size_t part_bytes = client::kDefaultPartBytes;
   v1::AttentionSettings attention;
 };
@@ -24,7 +26,9 @@ absl::StatusOr<client::Session> FindOrCreate(const IngestOptions& options, Conte
     auto session = context.client.OpenSession(options.session);
     if (!absl::IsNotFound(session.status())) return session;
   }
-  return context.client.CreateSession({.id = options.session, .attention = options.attention});
+  client::SessionOptions create{.id = options.session, .attention = options.attention};
+  if (options.expire_seconds) create.expire_after = absl::Seconds(*options.expire_seconds);
+  return context.client.CreateSession(create);
 }
 
 absl::Status RunIngest(const IngestOptions& options, Context& context) {
@@ -56,6 +60,9 @@ void AddIngest(CLI::App* app, Command* chosen) {
   command->add_option("file", options->file, "UTF-8 text; - reads standard input")->required();
   command->add_option("--session", options->session,
                       "The session, made if there is none; default: a new one");
+  command->add_option("--expire-after", options->expire_seconds,
+                      "Seconds without use, then a session made here is deleted; 0: never; "
+                      "default: the server's");
   command->add_flag("--progress", options->progress,
                     "Show progress even when standard error is no terminal");
   command->add_option("--part-bytes", options->part_bytes, "Bytes of one request at most")

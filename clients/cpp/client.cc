@@ -47,6 +47,10 @@ absl::StatusOr<Session> Client::CreateSession(const SessionOptions& options) con
   request.set_session_id(options.id);
   request.mutable_session()->set_model(options.model);
   *request.mutable_session()->mutable_attention() = options.attention;
+  if (options.expire_after) {
+    request.mutable_session()->mutable_expire_after()->set_seconds(
+        absl::ToInt64Seconds(*options.expire_after));
+  }
   auto session = connection_->Unary(connection_->sessions(),
                                     &v1::SessionService::Stub::CreateSession, request);
   if (!session.ok()) return session.status();

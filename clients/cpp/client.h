@@ -19,11 +19,13 @@
 #include <cstdint>
 #include <istream>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "clients/cpp/connection.h"
 #include "clients/cpp/session.h"
 #include "clients/cpp/status_details.h"
@@ -39,6 +41,8 @@ struct SessionOptions {
   std::string model = "";                // models/{model}; empty: the server's first
   v1::AttentionSettings attention = {};  // unset fields: the server's defaults
   bool temporary = false;                // deleted when the handle is destroyed
+  // Of rest, then the server deletes it, whole seconds; 0: never; unset: the server's default.
+  std::optional<absl::Duration> expire_after = std::nullopt;
 };
 
 class Client {

@@ -36,6 +36,7 @@ struct Checkpoint {
   CheckpointRecord record;
   // It can not be loaded; its extents are kept until the next checkpoint takes its place.
   bool refused = false;
+  int64_t bytes = 0;  // of its extents; several checkpoints may share some
   memory::Position position() const { return record.manifest.position; }
 };
 

@@ -104,19 +104,17 @@ absl::StatusOr<memory::CheckpointManifest> WriteExtents(memory::ExtentStore* sto
 absl::Status ReadExtents(const memory::ExtentStore& store,
                          const memory::CheckpointManifest& manifest, memory::SessionLoad* load,
                          const std::atomic<bool>& stop) {
-  absl::Status status = Read(
+  std::vector<std::byte> state(manifest.state.bytes);
+  absl::Status status = store.Read(manifest.state, state);
+  if (!status.ok()) return status;
+  load->WriteState(state);
+  status = Read(
+      store, manifest.tiles, load->tiles(), stop,
+      [load](int64_t layer, int64_t tile, auto bytes) { load->WriteTile(layer, tile, bytes); });
+  if (!status.ok()) return status;
+  return Read(
       store, manifest.pages, load->blocks(), stop,
       [load](int64_t layer, int64_t block, auto bytes) { load->WritePage(layer, block, bytes); });
-  if (status.ok()) {
-    status = Read(
-        store, manifest.tiles, load->tiles(), stop,
-        [load](int64_t layer, int64_t tile, auto bytes) { load->WriteTile(layer, tile, bytes); });
-  }
-  if (!status.ok()) return status;
-  std::vector<std::byte> state(manifest.state.bytes);
-  if (status = store.Read(manifest.state, state); !status.ok()) return status;
-  load->WriteState(state);
-  return absl::OkStatus();
 }
 
 }  // namespace eidetic

@@ -28,7 +28,8 @@ absl::StatusOr<memory::CheckpointManifest> WriteExtents(memory::ExtentStore* sto
                                                         memory::CheckpointBinding binding,
                                                         const std::atomic<bool>& stop);
 
-// Fills `load`. Precondition: CheckSizes has passed, positions are equal.
+// Fills `load`: the state, the index, then the pages. Precondition: CheckSizes has passed,
+// positions are equal.
 absl::Status ReadExtents(const memory::ExtentStore& store,
                          const memory::CheckpointManifest& manifest, memory::SessionLoad* load,
                          const std::atomic<bool>& stop);

@@ -16,8 +16,12 @@ std::optional<Job> TakeFirst(std::deque<Job>* jobs) {
 
 }  // namespace
 
-Checkpointer::Checkpointer(memory::ExtentStore* store, std::function<void()> on_answer)
-    : store_(store), on_answer_(std::move(on_answer)), thread_([this] { Run(); }) {}
+Checkpointer::Checkpointer(memory::ExtentStore* store, int32_t loaders,
+                           std::function<void()> on_answer)
+    : store_(store), on_answer_(std::move(on_answer)) {
+  threads_.emplace_back([this] { RunWrites(); });
+  for (int32_t i = 0; i < loaders; ++i) threads_.emplace_back([this] { RunLoads(); });
+}
 
 void Checkpointer::Write(WriteJob job) {
   absl::MutexLock lock(&shared_->mutex);
@@ -30,8 +34,11 @@ void Checkpointer::Load(LoadJob job) {
 }
 
 std::shared_ptr<Checkpoint> Checkpointer::Own(CheckpointRecord record) {
+  int64_t bytes = 0;
+  ForEachExtent(record.manifest, [&](const auto& ref) { bytes += ref.bytes; });
   return std::shared_ptr<Checkpoint>(
-      new Checkpoint{.record = std::move(record)}, [shared = shared_](Checkpoint* checkpoint) {
+      new Checkpoint{.record = std::move(record), .bytes = bytes},
+      [shared = shared_](Checkpoint* checkpoint) {
         {
           absl::MutexLock lock(&shared->mutex);
           if (!shared->stopped) shared->dropped.push_back(std::move(checkpoint->record.manifest));
@@ -69,7 +76,8 @@ void Checkpointer::Stop() {
     absl::MutexLock lock(&shared_->mutex);
     shared_->stopped = true;
   }
-  if (thread_.joinable()) thread_.join();
+  for (std::thread& thread : threads_) thread.join();
+  threads_.clear();
   // They hold pages of the engine's memory, which may go now.
   std::deque<LoadJob> loads;
   std::deque<WriteJob> writes;
@@ -83,20 +91,30 @@ void Checkpointer::Stop() {
   answers.swap(answers_);
 }
 
-void Checkpointer::Run() {
+void Checkpointer::RunLoads() {
+  for (;;) {
+    std::optional<LoadJob> load;
+    {
+      absl::MutexLock lock(&shared_->mutex);
+      shared_->mutex.Await(absl::Condition(shared_.get(), &Shared::HasLoad));
+      if (shared_->stopped) return;
+      load = TakeFirst(&shared_->loads);
+    }
+    Do(*std::move(load));
+  }
+}
+
+void Checkpointer::RunWrites() {
   for (;;) {
     std::optional<memory::CheckpointManifest> dropped;
-    std::optional<LoadJob> load;
     std::optional<WriteJob> write;
     {
       absl::MutexLock lock(&shared_->mutex);
-      shared_->mutex.Await(absl::Condition(shared_.get(), &Shared::HasWork));
+      shared_->mutex.Await(absl::Condition(shared_.get(), &Shared::HasWrite));
       if (shared_->stopped) return;
-      load = TakeFirst(&shared_->loads);
-      if (!load) dropped = TakeFirst(&shared_->dropped);
-      if (!load && !dropped) write = TakeFirst(&shared_->writes);
+      dropped = TakeFirst(&shared_->dropped);
+      if (!dropped) write = TakeFirst(&shared_->writes);
     }
-    if (load) Do(*std::move(load));
     if (dropped) Do(*dropped);
     if (write) Do(*std::move(write));
   }
@@ -127,6 +145,7 @@ void Checkpointer::Do(WriteJob job) {
 void Checkpointer::Do(LoadJob job) {
   const absl::Status status =
       ReadExtents(*store_, job.from->record.manifest, job.into.get(), stop_);
+  if (status.ok()) loaded_bytes_ += job.from->bytes;
   Post([into = std::move(job.into), done = std::move(job.done), status]() mutable {
     if (status.ok()) return done(into->Finish());
     into.reset();

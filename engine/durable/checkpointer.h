@@ -1,8 +1,9 @@
-// Writes and reads checkpoints on a thread of its own; the loop never waits for the disk.
+// Writes and reads checkpoints on threads of its own; the loop never waits for the disk.
 //
-// What: jobs in, answers out. The loop calls RunDone, which calls what ended. Loads go before
-//   checkpoints: a request waits for them. A checkpoint that nobody has any more gives its
-//   extents back, on that thread; what is left when the process ends stays on the disk.
+// What: jobs in, answers out. The loop calls RunDone, which calls what ended. One thread writes,
+//   others load, in the order of asking: a request waits for a load, which never waits for a
+//   checkpoint that is being written. A checkpoint that nobody has any more gives its extents
+//   back, on the thread that writes; what is left when the process ends stays on the disk.
 // Thread safety: thread-safe; RunDone on the loop's thread alone. Answers are called there.
 // Ownership: owns jobs until they are answered; borrows the store. Checkpoints may outlive it.
 // Preconditions: after Stop nothing is answered any more, and RunDone is not called.
@@ -29,8 +30,9 @@ class Checkpointer {
  public:
   using Answer = absl::AnyInvocable<void()>;
 
-  // `on_answer`: called on any thread when there is something for RunDone.
-  Checkpointer(memory::ExtentStore* store, std::function<void()> on_answer);
+  // `loaders`: sessions that are loaded at once. `on_answer`: called on any thread when there is
+  // something for RunDone.
+  Checkpointer(memory::ExtentStore* store, int32_t loaders, std::function<void()> on_answer);
   ~Checkpointer() { Stop(); }
 
   struct WriteJob {
@@ -56,7 +58,9 @@ class Checkpointer {
   void Post(Answer answer);
   // Whether there was any.
   bool RunDone();
-  // Ends the thread; a job under way is given up. Jobs that wait are forgotten.
+  // Of the checkpoints that were loaded.
+  int64_t loaded_bytes() const { return loaded_bytes_; }
+  // Ends the threads; jobs under way are given up. Jobs that wait are forgotten.
   void Stop();
 
  private:
@@ -67,13 +71,15 @@ class Checkpointer {
     std::deque<LoadJob> loads ABSL_GUARDED_BY(mutex);
     std::deque<WriteJob> writes ABSL_GUARDED_BY(mutex);
     std::deque<memory::CheckpointManifest> dropped ABSL_GUARDED_BY(mutex);
-    bool HasWork() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
-      return stopped || !loads.empty() || !writes.empty() || !dropped.empty();
+    bool HasLoad() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) { return stopped || !loads.empty(); }
+    bool HasWrite() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
+      return stopped || !writes.empty() || !dropped.empty();
     }
   };
 
   std::shared_ptr<Checkpoint> Own(CheckpointRecord record);
-  void Run();
+  void RunWrites();
+  void RunLoads();
   void Do(WriteJob job);
   void Do(LoadJob job);
   void Do(const memory::CheckpointManifest& dropped);
@@ -82,10 +88,11 @@ class Checkpointer {
   const std::function<void()> on_answer_;
   const std::shared_ptr<Shared> shared_ = std::make_shared<Shared>();
   std::atomic<bool> stop_ = false;
+  std::atomic<int64_t> loaded_bytes_ = 0;
 
   absl::Mutex mutex_;
   std::vector<Answer> answers_ ABSL_GUARDED_BY(mutex_);
-  std::thread thread_;
+  std::vector<std::thread> threads_;
 };
 
 }  // namespace eidetic

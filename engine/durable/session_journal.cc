@@ -28,6 +28,17 @@ void SessionJournal::Created(Session* session) {
   Hold(session->segments);
   Branched(session);
   if (session->checkpoint != nullptr) Checkpointed(*session);
+  Used(session);
+}
+
+void SessionJournal::Used(Session* session) {
+  const absl::Time last_use = session->last_use();
+  // Reads alone do not change the log: writing each of them down would make them writes.
+  const bool known = last_use - session->use_recorded < session->expire_after / 16;
+  if (ledger_->batch() == nullptr || session->expire_after <= absl::ZeroDuration() || known) return;
+  session->use_recorded = last_use;
+  ledger_->batch()->Put(ExpiryKeyOf(session->name),
+                        Encode(ExpiryRecord{session->expire_after, last_use}));
 }
 
 void SessionJournal::Checkpointed(const Session& session) {
@@ -78,6 +89,7 @@ void SessionJournal::Deleted(const Session& session) {
   if (batch == nullptr || session.name.session.empty()) return;
   batch->Delete(KeyOf(session.name));
   batch->Delete(CheckpointKeyOf(session.name));
+  batch->Delete(ExpiryKeyOf(session.name));
   batch->DeletePrefix(RequestPrefix(session.name));
   batch->DeletePrefix(TokenPrefix(session.name));
   batch->DeletePrefix(SnapshotPrefix(session.name));

@@ -39,6 +39,8 @@ class SessionJournal {
   // Its past became that of `kept` up to its position; it writes to a new log from there on.
   void Rewound(Session* session, std::vector<LogSegment> kept);
   void Deleted(const Session& session);
+  // When it expires, counted from its last use: kept where it stood some time ago.
+  void Used(Session* session);
   // The snapshot holds its logs until it is deleted, or its session is.
   void Taken(const SnapshotName& name, const Snapshot& snapshot);
   void Deleted(const SnapshotName& name, const Snapshot& snapshot);

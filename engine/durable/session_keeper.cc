@@ -14,14 +14,11 @@ namespace {
 constexpr absl::Duration kShortestScan = absl::Milliseconds(10);
 constexpr absl::Duration kLongestScan = absl::Seconds(1);
 
-absl::Time LastNeeded(const Session& session) {
-  return std::max(session.update_time, session.used_time);
-}
-
 }  // namespace
 
 SessionKeeper::SessionKeeper(KeeperParts parts)
-    : parts_(std::move(parts)), checkpointer_(parts_.extents, parts_.wake) {}
+    : parts_(std::move(parts)),
+      checkpointer_(parts_.extents, parts_.limits.max_loads_under_way, parts_.wake) {}
 
 memory::Position SessionKeeper::Common(const Session& session, const Checkpoint& checkpoint) const {
   const memory::TokenLog& log = session.log;
@@ -55,7 +52,7 @@ bool SessionKeeper::IsDue(const Session& session, absl::Time now) const {
   if (fresh <= 0 || session.checkpointing || now < session.checkpoint_after) return false;
   if (drain_ || fresh >= limits.checkpoint_tokens) return true;
   if (session.busy) return false;
-  const absl::Duration rest = now - LastNeeded(session);
+  const absl::Duration rest = now - session.last_use();
   const bool sleepy = limits.sleep_after > absl::ZeroDuration() && rest >= limits.sleep_after;
   return short_of_memory_ || sleepy || rest >= limits.checkpoint_idle;
 }
@@ -66,7 +63,7 @@ std::vector<SessionKeeper::SessionPtr> SessionKeeper::ByRest() const {
     if (session->memory != nullptr) sessions.push_back(session);
   });
   std::stable_sort(sessions.begin(), sessions.end(), [](const SessionPtr& a, const SessionPtr& b) {
-    return LastNeeded(*a) < LastNeeded(*b);
+    return a->last_use() < b->last_use();
   });
   return sessions;
 }
@@ -92,11 +89,12 @@ void SessionKeeper::Scan(absl::Time now) {
   int64_t awake = 0;
   for (const SessionPtr& session : ByRest()) {
     ++awake;
-    const absl::Duration rest = now - LastNeeded(*session);
+    const absl::Duration rest = now - session->last_use();
     const bool sleepy = limits.sleep_after > absl::ZeroDuration() && rest >= limits.sleep_after;
     if (sleepy && CanSleep(*session)) {
       session->memory.reset();
       --awake;
+      ++counts_.slept;
     } else if (IsDue(*session, now)) {
       all_begun = all_begun && under_way_ < limits.max_checkpoints_under_way;
       if (all_begun) Begin(session);
@@ -174,12 +172,13 @@ void SessionKeeper::HoldUntilDurable(std::shared_ptr<Checkpoint> checkpoint) {
   });
 }
 
-bool SessionKeeper::Sleep(const std::function<bool()>& enough) {
+bool SessionKeeper::Sleep(const std::function<bool()>& enough, bool on_host) {
   bool any = false;
   for (const SessionPtr& session : ByRest()) {
     if (enough()) break;
-    if (!CanSleep(*session)) continue;
+    if (!CanSleep(*session) || (on_host && !session->memory->has_host_pages())) continue;
     session->memory.reset();
+    ++counts_.pushed;
     any = true;
   }
   if (!enough()) short_of_memory_ = true;
@@ -189,12 +188,29 @@ bool SessionKeeper::Sleep(const std::function<bool()>& enough) {
 
 bool SessionKeeper::SleepForPages(int64_t pages) {
   const int64_t before = parts_.pool->pages().free_count();
-  return Sleep([&] { return parts_.pool->pages().free_count() - before >= pages; });
+  return Sleep([&] { return parts_.pool->pages().free_count() - before >= pages; },
+               /*on_host=*/false);
+}
+
+bool SessionKeeper::SleepForHostPages(int64_t pages) {
+  const memory::PageStore& host = *parts_.pool->host_pages();
+  const int64_t before = host.free_count();
+  return Sleep([&] { return host.free_count() - before >= pages; }, /*on_host=*/true);
+}
+
+bool SessionKeeper::RoomMayCome() const {
+  if (under_way_ > 0 || !waiting_.empty()) return true;
+  if (!parts_.ledger->health().ok()) return false;
+  bool any = false;
+  parts_.sessions->ForEach([&](const SessionPtr& session) {
+    any = any || (!session->busy && session->computed() > Kept(*session));
+  });
+  return any;
 }
 
 bool SessionKeeper::SleepForSlot() {
   const int32_t before = parts_.pool->slots().used_count();
-  return Sleep([&] { return parts_.pool->slots().used_count() < before; });
+  return Sleep([&] { return parts_.pool->slots().used_count() < before; }, /*on_host=*/false);
 }
 
 void SessionKeeper::CheckpointAll(absl::Time deadline, std::function<void(absl::Status)> done) {
@@ -228,6 +244,9 @@ void SessionKeeper::AddStats(EngineStats* stats) const {
   stats->checkpoints_failed = counts_.failed;
   stats->checkpoints_refused = counts_.refused;
   stats->sessions_loaded = counts_.loaded;
+  stats->sessions_slept = counts_.slept;
+  stats->sessions_pushed = counts_.pushed;
+  stats->loaded_bytes = checkpointer_.loaded_bytes();
   stats->checkpoint_bytes = parts_.extents->written_bytes();
   stats->stored_bytes = parts_.extents->stored_bytes();
 }

@@ -60,10 +60,20 @@ class SessionKeeper {
   using Then = absl::AnyInvocable<void(absl::Status)>;
   void WhenAwake(const SessionName& name, Then then);
 
+  // Whether a request waits for the session to be loaded.
+  bool IsWaitedFor(const SessionName& name) const { return waiting_.contains(name); }
+
   // Puts sessions to sleep until `pages` more pages are free, or one more state slot is. Whether
   // any went.
   bool SleepForPages(int64_t pages);
   bool SleepForSlot();
+  // Of the host; who has none there stays awake.
+  bool SleepForHostPages(int64_t pages);
+  // Whether sessions that rest will be able to sleep soon, and a number that changes meanwhile.
+  bool RoomMayCome() const;
+  int64_t progress() const {
+    return counts_.written + counts_.failed + counts_.refused + counts_.loaded - under_way_;
+  }
 
   // As Engine::CheckpointAll.
   void CheckpointAll(absl::Time deadline, std::function<void(absl::Status)> done);
@@ -106,7 +116,7 @@ class SessionKeeper {
               absl::StatusOr<std::unique_ptr<memory::SessionMemory>> memory);
   void Refuse(Session* session, const absl::Status& why);
   void RunWaiting(const SessionName& name, const absl::Status& status);
-  bool Sleep(const std::function<bool()>& enough);
+  bool Sleep(const std::function<bool()>& enough, bool on_host);
   void Adopt(std::string_view key, std::string_view value);
   // Why what the journal has can not be loaded, if so.
   absl::Status CheckAdopted(const Session& session) const;
@@ -124,7 +134,7 @@ class SessionKeeper {
   int64_t under_way_ = 0;
   int64_t asleep_ = 0;  // sessions, at the last scan
   struct Counts {
-    int64_t written = 0, failed = 0, refused = 0, loaded = 0;
+    int64_t written = 0, failed = 0, refused = 0, loaded = 0, slept = 0, pushed = 0;
   } counts_;
 };
 

@@ -11,6 +11,7 @@
 //   r/{owner}{be16 length}{request id}       RequestRecord
 //   s/{tenant}/{session}                     SessionRecord
 //   t/{be64 log}{be64 position}              RunRecord
+//   x/{tenant}/{session}                     ExpiryRecord, of sessions that expire
 // where {owner} is "{tenant}/{session}/", the session empty for requests without one.
 // Thread safety: pure. Ownership: values. Preconditions: names were parsed.
 // Errors: parsing gives DATA_LOSS for a key of another form.
@@ -48,6 +49,7 @@ struct RequestKey {
 
 std::string KeyOf(const SessionName& session);
 std::string CheckpointKeyOf(const SessionName& session);
+std::string ExpiryKeyOf(const SessionName& session);
 std::string CreationKeyOf(const std::string& tenant, const std::string& request_id);
 std::string RunPrefix(LogId log);
 std::string KeyOfRun(LogId log, memory::Position begin);

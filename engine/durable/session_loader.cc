@@ -63,11 +63,26 @@ class Loader {
     session->settings = record->settings;
     session->create_time = record->create_time;
     session->segments = std::move(record->segments);
-    absl::Status status = LoadLog(session.get());
+    absl::Status status = LoadExpiry(session.get());
+    if (status.ok()) status = LoadLog(session.get());
     if (status.ok()) status = LoadRequests(session.get());
     if (status.ok()) status = LoadSnapshots(session.get());
     if (!status.ok()) return status;
     return session;
+  }
+
+  absl::Status LoadExpiry(Session* session) {
+    const absl::StatusOr<std::string> bytes = context_.journal->Get(ExpiryKeyOf(session->name));
+    if (absl::IsNotFound(bytes.status())) return absl::OkStatus();
+    if (!bytes.ok()) return bytes.status();
+    const absl::StatusOr<ExpiryRecord> record = Decode<ExpiryRecord>(*bytes);
+    if (!record.ok()) {  // rather kept too long than left out
+      LOG(ERROR) << session->name.ToString() << " will not expire: " << record.status();
+      return absl::OkStatus();
+    }
+    session->expire_after = record->expire_after;
+    session->read_time = session->use_recorded = record->last_use;
+    return absl::OkStatus();
   }
 
   absl::Status LoadLog(Session* session) {

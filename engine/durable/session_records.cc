@@ -146,6 +146,21 @@ absl::StatusOr<SnapshotRecord> Decode(std::string_view bytes) {
   });
 }
 
+std::string Encode(const ExpiryRecord& record) {
+  RecordWriter to = NewRecord();
+  to.Signed(absl::ToInt64Nanoseconds(record.expire_after));
+  PutTime(record.last_use, &to);
+  return to.Take();
+}
+
+template <>
+absl::StatusOr<ExpiryRecord> Decode(std::string_view bytes) {
+  return DecodeWith<ExpiryRecord>(bytes, "expiry", [](RecordReader* from, ExpiryRecord* record) {
+    record->expire_after = absl::Nanoseconds(from->Signed());
+    record->last_use = TakeTime(from);
+  });
+}
+
 std::string Encode(const LogEnd& record) {
   RecordWriter to = NewRecord();
   to.Varint(static_cast<uint64_t>(record.end));

@@ -36,6 +36,11 @@ struct SnapshotRecord {
   absl::Time create_time;
 };
 
+struct ExpiryRecord {
+  absl::Duration expire_after;
+  absl::Time last_use;  // to within a sixteenth of that
+};
+
 struct LogEnd {
   memory::Position end = 0;
   absl::Time update_time;
@@ -73,6 +78,7 @@ struct TokenRecord {
 
 std::string Encode(const SessionRecord& record);
 std::string Encode(const SnapshotRecord& record);
+std::string Encode(const ExpiryRecord& record);
 std::string Encode(const LogEnd& record);
 std::string EncodeRun(memory::TokenKind kind, std::span<const memory::TokenId> tokens);
 std::string Encode(const CreationRecord& record);

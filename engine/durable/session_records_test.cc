@@ -131,6 +131,16 @@ TEST(SessionRecordsTest, ASnapshotComesBack) {
 }
 
 // One request's tokens must not be another's: ids are any bytes.
+TEST(SessionRecordsTest, AnExpiryComesBack) {
+  const std::string bytes = Encode(ExpiryRecord{absl::Hours(7), absl::FromUnixSeconds(3)});
+  const auto back = Decode<ExpiryRecord>(bytes);
+  ASSERT_TRUE(back.ok()) << back.status();
+  EXPECT_EQ(back->expire_after, absl::Hours(7));
+  EXPECT_EQ(back->last_use, absl::FromUnixSeconds(3));
+  EXPECT_FALSE(Decode<ExpiryRecord>(std::string_view(bytes).substr(0, 3)).ok());
+  EXPECT_FALSE(Decode<ExpiryRecord>(bytes + "x").ok());
+}
+
 TEST(SessionRecordsTest, NoRequestsPrefixIsAnothers) {
   const RequestKey one{{"acme", "chat"}, "a"}, other{{"acme", "chat"}, "ab"};
   EXPECT_FALSE(KeyOfToken(other, 1).starts_with(TokenPrefix(one)));

@@ -97,7 +97,7 @@ void SessionKeeper::Load(const SessionPtr& session) {
        .wanted = memory::SummaryFor(session->settings, geometry.bounding),
        .first_far = plan.first,
        .last_far = plan.last});
-  if (!load.ok()) return RunWaiting(session->name, load.status());
+  if (!load.ok()) return RunWaiting(session->name, memory::MarkShortage(load.status()));
   checkpointer_.Load({.from = from,
                       .into = *std::move(load),
                       .done = [this, session, begun = parts_.now()](auto memory) {

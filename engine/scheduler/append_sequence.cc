@@ -62,7 +62,9 @@ absl::StatusOr<memory::Position> AppendSequence::Add(
   if (status.ok()) status = CheckPosition(*session_, expected_position);
   const memory::Position begin = session_->position();
   if (status.ok()) {
-    status = session_->memory->Reserve(begin + static_cast<memory::Position>(tokens.size()));
+    status = session_->memory->ReserveFor(session_->settings,
+                                          begin + static_cast<memory::Position>(tokens.size()),
+                                          context_->limits.query_chunk_tokens);
   }
   if (!status.ok()) return status;
   session_->log.Append(tokens);

@@ -29,9 +29,13 @@ std::shared_ptr<Request> Generations::Known(const GenerateSpec& spec,
 }
 
 bool Generations::NeedsMemory(const GenerateSpec& spec) const {
-  const auto session = sessions_->Find(*spec.session);
-  if (!session.ok()) return false;
-  const std::shared_ptr<Request> request = Known(spec, session->get());
+  std::shared_ptr<Session> session;
+  if (spec.session) {
+    const auto found = sessions_->Find(*spec.session);
+    if (!found.ok()) return false;
+    session = *found;
+  }
+  const std::shared_ptr<Request> request = Known(spec, session.get());
   return request == nullptr || !(request->running || request->ended);
 }
 
@@ -88,7 +92,8 @@ absl::StatusOr<Generations::Reader> Generations::TakeUp(const GenerateSpec& spec
   }
   if (absl::Status status = sessions_->Wake(session.get()); !status.ok()) return status;
   absl::StatusOr<SessionWork> work =
-      SessionWork::Begin(session, session->position() + request->generation->tokens_left());
+      SessionWork::Begin(session, session->position() + request->generation->tokens_left(),
+                         context_->limits.query_chunk_tokens);
   if (!work.ok()) return work.status();
   request->log.reset();
   Reader reader = request->record->Attach(spec.resume_from);
@@ -168,7 +173,8 @@ absl::StatusOr<Generations::Reader> Generations::Begin(const GenerateSpec& spec,
   if (absl::Status status = sessions_->Wake(session.get()); !status.ok()) return status;
   const memory::Position prompt_end =
       session->position() + static_cast<memory::Position>(spec.prompt.size());
-  absl::StatusOr<SessionWork> work = SessionWork::Begin(session, prompt_end + spec.max_tokens);
+  absl::StatusOr<SessionWork> work = SessionWork::Begin(session, prompt_end + spec.max_tokens,
+                                                        context_->limits.query_chunk_tokens);
   if (!work.ok()) return work.status();
   std::shared_ptr<Request> request = NewRequest(spec);
   if (!spec.request_id.empty()) {

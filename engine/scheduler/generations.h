@@ -37,7 +37,7 @@ class Generations {
   // As Engine::Generate says.
   absl::StatusOr<std::shared_ptr<GenerationReader>> Generate(const GenerateSpec& spec);
 
-  // Whether that takes the memory of the spec's session; not when all is told already.
+  // Whether that takes memory; not when it runs or all is told already.
   bool NeedsMemory(const GenerateSpec& spec) const;
 
   // Replaces the requests without a session by those that the journal has.

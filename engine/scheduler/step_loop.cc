@@ -2,9 +2,11 @@
 
 #include <glog/logging.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "engine/layers/span_plan.h"
 #include "engine/scheduler/session_chunk.h"
 
 namespace eidetic {
@@ -39,8 +41,7 @@ void StepLoop::Run() {
     commands.clear();
     idle = !Step();
     if (idle) context_->ledger->Flush();
-    // A loop whose device is lost shows no heartbeat: health turns to NOT_SERVING.
-    if (lost_.ok()) on_turn_();
+    on_turn_();
   }
 }
 
@@ -95,6 +96,7 @@ void StepLoop::Collect(std::vector<Seat*>* seats, std::vector<StepChunk>* chunks
     ++(seat.started ? running_ : queued_);
     if (seat.ready_since == absl::InfinitePast()) seat.ready_since = now;
     StepChunk chunk = seat.sequence->NextChunk();
+    if (!MakeReady(&seat, chunk, now)) continue;
     candidates->push_back(
         {.chunk_tokens = static_cast<int64_t>(chunk.tokens.size()),
          .decoding = chunk.output == ChunkOutput::kSample && chunk.tokens.size() <= 1,
@@ -104,6 +106,23 @@ void StepLoop::Collect(std::vector<Seat*>* seats, std::vector<StepChunk>* chunks
     chunks->push_back(std::move(chunk));
     seats->push_back(&seat);
   }
+}
+
+bool StepLoop::MakeReady(Seat* seat, const StepChunk& chunk, absl::Time now) {
+  if (EndOf(chunk) <= chunk.memory->reserved()) return true;
+  const SpanPlan plan = PlanSpan(chunk.settings, context_->limits.block_tokens, /*retrieves=*/true,
+                                 chunk.begin, chunk.kind);
+  if (chunk.memory->Grow(EndOf(chunk), plan.first, plan.last)) {
+    seat->stuck_since = absl::InfiniteFuture();
+    return true;
+  }
+  seat->stuck_since = std::min(seat->stuck_since, now);
+  if (now - seat->stuck_since >= context_->limits.max_memory_wait) {
+    seat->sequence->Cancel(absl::ResourceExhaustedError(
+        "memory: forks of the session hold what it would have to move to go on; delete them, or "
+        "let them rest until they sleep"));
+  }
+  return false;
 }
 
 void StepLoop::RunBatch(const std::vector<Seat*>& seats, const std::vector<StepChunk>& batch) {

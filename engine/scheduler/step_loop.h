@@ -43,6 +43,8 @@ class StepLoop {
 
   // Not OK: the device is lost, nothing runs any more, and no turn is made.
   const absl::Status& lost() const { return lost_; }
+  // All that have not ended.
+  int64_t sequences() const { return static_cast<int64_t>(seats_.size()); }
   int64_t running() const { return running_; }
   int64_t queued() const { return queued_; }
 
@@ -53,6 +55,7 @@ class StepLoop {
     int64_t arrival = 0;
     int64_t last_step = 0;  // see PlanCandidate
     absl::Time ready_since = absl::InfinitePast();
+    absl::Time stuck_since = absl::InfiniteFuture();  // its chunk has no room
     bool started = false;
   };
 
@@ -60,6 +63,9 @@ class StepLoop {
   bool Step();
   // Asks every sequence for its state; those that have ended leave.
   void LookAtAll();
+  // Room for the chunk, which was promised when its sequence was admitted. False while others share
+  // what has to move for it; a sequence that this holds up too long ends.
+  bool MakeReady(Seat* seat, const StepChunk& chunk, absl::Time now);
   // The ready sequences' next chunks, and what Plan is to know of them.
   void Collect(std::vector<Seat*>* seats, std::vector<StepChunk>* chunks,
                std::vector<PlanCandidate>* candidates);

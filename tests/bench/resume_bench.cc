@@ -80,7 +80,7 @@ void Run(Backend* backend, const std::filesystem::path& folder, int64_t tokens) 
   {
     auto engine = Open(backend, folder);
     const auto made = Wait<absl::StatusOr<SessionInfo>>(
-        [&](auto done) { engine->CreateSession(kName, {}, "", "", done); });
+        [&](auto done) { engine->CreateSession(kName, {}, std::nullopt, "", "", done); });
     CHECK(made.ok()) << made.status();
     for (int64_t done = 0; done < tokens; done += kAppend) {
       Append(*engine, std::min(kAppend, tokens - done), &random);
