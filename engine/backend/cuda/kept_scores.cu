@@ -21,8 +21,7 @@ struct KeptDesk {
 __device__ inline void FindKeptBin(const Choice& choice, KeptDesk* desk) {
   constexpr int32_t kMine = kPartialBins / kThreads;
   const int32_t lane = threadIdx.x % 32, warp = threadIdx.x / 32;
-  const auto wanted =
-      static_cast<uint32_t>(max(max(kLeastKept, choice.distant() / kKeptPart), choice.wanted()));
+  const auto wanted = static_cast<uint32_t>(max(choice.wanted(), choice.distant() / kKeptPart));
   // From the top: thread 0 has the uppermost ones.
   const int32_t first = kPartialBins - kMine * (static_cast<int32_t>(threadIdx.x) + 1);
   uint32_t counts[kMine], sum = 0;

@@ -16,6 +16,7 @@ constexpr float kFloatOffset = 8388608;
 struct PrepareDesk {
   __align__(16) float mean[PartialQuery::kMostChannels];
   __align__(16) float size[PartialQuery::kMostChannels];
+  float query[kFewColumns][PartialQuery::kMostChannels];
   int32_t channel[PartialQuery::kMostChannels];
   float dot[kFewColumns], norm[kFewColumns];
   uint32_t chosen[kPrepareThreads / 32];  // a bit a channel
@@ -52,17 +53,17 @@ __device__ inline void PrepareColumn(const Choice& choice, int32_t column, Parti
     desk->dot[column] = -INFINITY;
     return;
   }
-  const Bf16Number* q = choice.Query<Bf16Number>(column);
+  const float* q = desk->query[column];
   QuerySums all;
-  for (int32_t d = lane; d < head_dim; d += 32) all.Add(ToFloat(q[d]), desk->mean[d]);
+  for (int32_t d = lane; d < head_dim; d += 32) all.Add(q[d], desk->mean[d]);
   all.Merge(32);
   const int32_t channels = min(choice.plan.request.scan_channels, head_dim);
   float size = 0;
-  for (int32_t i = lane; i < channels; i += 32) size += fabsf(ToFloat(q[desk->channel[i]]));
+  for (int32_t i = lane; i < channels; i += 32) size += fabsf(q[desk->channel[i]]);
   const float unit = fmaxf(WarpSum(size) / kMostWeight, 1e-36f);
   float sizes = 0, below = 0;
   for (int32_t i = lane; i < to->channels; i += 32) {
-    const float units = ToFloat(q[desk->channel[i]]) / unit;
+    const float units = q[desk->channel[i]] / unit;
     // NaN, of infinities, counts as zero.
     const bool counts = i < channels && fabsf(units) <= kMostWeight;
     const int32_t weight = counts ? __float2int_rn(units) : 0;
@@ -100,8 +101,9 @@ __global__ void __launch_bounds__(kPrepareThreads) PreparePartialKernel(const Re
   }
   float size = 0;
   for (int32_t c = 0; c < choice.column_count() && d < head_dim; ++c) {
-    const float value = fabsf(ToFloat(choice.Query<Bf16Number>(c)[d]));
-    size += value < INFINITY ? value : 0;
+    const float value = ToFloat(choice.Query<Bf16Number>(c)[d]);
+    desk.query[c][d] = value;
+    size += fabsf(value) < INFINITY ? fabsf(value) : 0;
   }
   desk.size[d] = size;
   __syncthreads();

@@ -22,8 +22,9 @@ inline constexpr int32_t kGroupBlocks = 64;
 inline constexpr int32_t kFastBlock = 32;
 // Up to so many columns (rows times query heads) are few: scanning is bound by memory.
 inline constexpr int32_t kFewColumns = 8;
-// Blocks that a partial scan leaves: so many, or so large a part if that is more.
-inline constexpr int32_t kLeastKept = 512, kKeptPart = 32;
+// Blocks that a partial scan leaves: the first candidates' number, or so large a part if that is
+// more.
+inline constexpr int32_t kKeptPart = 64;
 // Where only this part of the first candidates' number is left beyond them, all are read.
 inline constexpr int32_t kFewMore = 2;  // a half
 // Groups of one CTA where columns are few.
