@@ -115,6 +115,11 @@ void BenchModel::Fill(BenchSession* session, const RealKeys& keys, int64_t token
   backend_.Replay(&keys);
 }
 
+void BenchModel::NextQueries(int64_t rows) {
+  const AttentionDescription& attention = model_->description().attention;
+  backend_.NextStep(rows, attention.q_heads, attention.head_dim);
+}
+
 RetrievalStats BenchModel::Decode(std::span<BenchSession* const> sessions) {
   static const SamplingParams kGreedy = {.temperature = 0.0f};
   std::vector<StepChunk> chunks;
@@ -131,8 +136,6 @@ RetrievalStats BenchModel::Decode(std::span<BenchSession* const> sessions) {
     step.output = ChunkOutput::kSample;
     step.sample = {.params = &kGreedy, .position = begin + 1};
   }
-  const AttentionDescription& attention = model_->description().attention;
-  backend_.NextStep(static_cast<int64_t>(sessions.size()), attention.q_heads, attention.head_dim);
   model_->Submit(std::move(chunks));
   const StepResult result = model_->Await();
   CHECK_EQ(result.status, absl::OkStatus());
@@ -147,7 +150,10 @@ RetrievalStats BenchModel::Decode(std::span<BenchSession* const> sessions) {
 double BenchModel::HitShare(std::span<BenchSession> sessions, int steps) {
   ChoiceHits hits(backend_.backend());
   backend_.CountHits(&hits);
-  for (int i = 0; i < steps; ++i) Decode(sessions);
+  for (int i = 0; i < steps; ++i) {
+    NextQueries(std::ssize(sessions));
+    Decode(sessions);
+  }
   backend_.CountHits(nullptr);
   return hits.share();
 }

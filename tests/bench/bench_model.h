@@ -50,6 +50,9 @@ class BenchModel {
   // Gives an empty session `tokens` tokens of past: real keys from `shift` on, in every layer;
   // its states stay as they are. From then on retrieval asks real queries.
   void Fill(BenchSession* session, const RealKeys& keys, int64_t tokens, int64_t shift);
+  // What retrieval asks in the next step of `rows` sessions is on the device when this returns: a
+  // step of a real model has no such work, so it stands apart from Decode.
+  void NextQueries(int64_t rows);
   // One greedy token for each session.
   RetrievalStats Decode(std::span<BenchSession* const> sessions);
   // The same for sessions that stand in a row.

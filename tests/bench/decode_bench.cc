@@ -165,6 +165,7 @@ void BenchPoint(BenchModel* model, const RealKeys& keys, const std::string& poli
   RetrievalStats stats;
   HostUse before;
   for (int i = -kWarmUpSteps; i < absl::GetFlag(FLAGS_steps); ++i) {
+    model->NextQueries(batch);
     const double begin = NowSeconds();
     const RetrievalStats step = model->Decode(sessions);
     if (i == -1) before = UseOf(model->pool());

@@ -6,6 +6,7 @@
 
 #include "engine/backend/cuda/causal_conv1d.h"
 #include "engine/backend/cuda/numbers.cuh"
+#include "engine/backend/cuda/pieces.cuh"
 #include "engine/backend/cuda/scan_math.cuh"
 #include "engine/backend/cuda/state_span.cuh"
 
@@ -15,9 +16,9 @@ namespace {
 // At most 3 / 32 of x is read twice, and 512 rows of 8,448 channels still make 144 blocks.
 constexpr int32_t kTileRows = 32;
 constexpr int32_t kThreads = 128;
-constexpr int32_t kVector = 8;     // channels: 16 bytes of bf16
-constexpr int32_t kFastWidth = 4;  // every Mamba-2 model's
-constexpr int32_t kInFlight = 4;   // rows loaded before the first is used
+constexpr int32_t kVector = kPiece;  // channels: 16 bytes of bf16
+constexpr int32_t kFastWidth = 4;    // every Mamba-2 model's
+constexpr int32_t kInFlight = 4;     // rows loaded before the first is used
 
 struct ConvArgs {
   const void* x;        // [T, channels], row stride x_stride
@@ -29,7 +30,13 @@ struct ConvArgs {
   size_t state_offset;
   int32_t sequence_count, width;
   bool silu, write_state;
+  bool tile_each;  // every span has one tile: tile i is span i's
 };
+
+__device__ inline SpanTile TileOf(const ConvArgs& args, int32_t tile) {
+  if (args.tile_each) return {tile, 0};
+  return FindSpanTile<kTileRows>(args.sequences, args.sequence_count, args.min_rows, tile);
+}
 
 // Channel c of row `row` of the span; rows before its first are the state's.
 template <typename T>
@@ -54,11 +61,12 @@ __device__ inline void WriteState(const ConvArgs& args, const StateSpan& span, i
 // Any width, stride and type; thread = channel. A row reads its inputs anew: they are in cache.
 template <typename T>
 __global__ void __launch_bounds__(kThreads) ConvKernel(const ConvArgs args) {
-  const SpanTile tile = FindSpanTile<kTileRows>(args.sequences, args.sequence_count, args.min_rows,
-                                                static_cast<int32_t>(blockIdx.y));
+  cudaTriggerProgrammaticLaunchCompletion();
+  const SpanTile tile = TileOf(args, static_cast<int32_t>(blockIdx.y));
   const int64_t c = int64_t{blockIdx.x} * kThreads + threadIdx.x;
   if (c >= args.channels) return;
   const StateSpan span = args.sequences[tile.span];
+  cudaGridDependencySynchronize();
   const int64_t end = min(span.row_count, int64_t{tile.first_row} + kTileRows);
   const float* weight = args.weight + c * args.width;
   const float bias = args.bias == nullptr ? 0.0f : args.bias[c];
@@ -97,10 +105,25 @@ struct ConvChannels {
       weight[2][i] = w.z;
       weight[3][i] = w.w;
       bias[i] = args.bias == nullptr ? 0.0f : args.bias[c + i];
+    }
 #pragma unroll
-      for (int32_t j = 0; j < kFastWidth - 1; ++j) {
-        past[j][i] = InputAt<Bf16Number>(args, span, first_row - kFastWidth + 1 + j, c + i);
+    for (int32_t j = 0; j < kFastWidth - 1; ++j) {
+      const int64_t row = first_row - kFastWidth + 1 + j;
+      if (row < 0) {
+        LoadPiece(DeviceStateIn(span, args.state_offset) + j * args.channels + c, past[j]);
+      } else {
+        LoadPiece(
+            static_cast<const Bf16Number*>(args.x) + (span.row_begin + row) * args.x_stride + c,
+            past[j]);
       }
+    }
+  }
+
+  // After the span's last row, its new state.
+  __device__ void StorePast(const ConvArgs& args, const StateSpan& span, int64_t c) const {
+#pragma unroll
+    for (int32_t j = 0; j < kFastWidth - 1; ++j) {
+      StorePiece(DeviceStateOut(span, args.state_offset) + j * args.channels + c, past[j]);
     }
   }
 
@@ -132,8 +155,8 @@ struct ConvChannels {
 //   1. weights and the three inputs before the tile, to registers
 //   2. four rows are loaded together, then convolved one after the other
 __global__ void __launch_bounds__(kThreads) ConvVectorKernel(const ConvArgs args) {
-  const SpanTile tile = FindSpanTile<kTileRows>(args.sequences, args.sequence_count, args.min_rows,
-                                                static_cast<int32_t>(blockIdx.y));
+  cudaTriggerProgrammaticLaunchCompletion();
+  const SpanTile tile = TileOf(args, static_cast<int32_t>(blockIdx.y));
   const int64_t c = (int64_t{blockIdx.x} * kThreads + threadIdx.x) * kVector;
   if (c >= args.channels) return;
   const StateSpan span = args.sequences[tile.span];
@@ -142,6 +165,7 @@ __global__ void __launch_bounds__(kThreads) ConvVectorKernel(const ConvArgs args
   const Bf16Number* x = static_cast<const Bf16Number*>(args.x) + row_begin * args.x_stride + c;
   Bf16Number* out = static_cast<Bf16Number*>(args.out) + row_begin * args.channels + c;
   ConvChannels channels;
+  cudaGridDependencySynchronize();
   channels.Load(args, span, tile.first_row, c);
   for (int32_t first = 0; first < rows; first += kInFlight) {
     uint4 pieces[kInFlight];
@@ -158,7 +182,7 @@ __global__ void __launch_bounds__(kThreads) ConvVectorKernel(const ConvArgs args
     }
   }
   if (args.write_state && tile.first_row + rows == span.row_count) {
-    for (int32_t i = 0; i < kVector; ++i) WriteState<Bf16Number>(args, span, c + i);
+    channels.StorePast(args, span, c);
   }
 }
 
@@ -170,12 +194,13 @@ __global__ void __launch_bounds__(kThreads) ConvStateKernel(const ConvArgs args)
   if (c < args.channels && span.row_count >= args.min_rows) WriteState<T>(args, span, c);
 }
 
-bool Aligned(const void* pointer) { return reinterpret_cast<uintptr_t>(pointer) % 16 == 0; }
-
 bool FitsVectors(const CausalConv1dParams& params) {
   return params.width == kFastWidth && params.channels % kVector == 0 &&
-         params.x_stride % kVector == 0 && Aligned(params.x) && Aligned(params.out) &&
-         Aligned(params.weight);
+         params.x_stride % kVector == 0 && params.state_offset % 16 == 0 &&
+         AlignedForPieces(params.x, params.out, params.weight) &&
+         std::ranges::all_of(params.sequences, [](auto& span) {
+           return AlignedForPieces(span.state_in, span.state_out);
+         });
 }
 
 }  // namespace
@@ -202,7 +227,8 @@ void CausalConv1dFrom(int64_t min_rows, const CausalConv1dParams& params, Contex
                          .sequence_count = static_cast<int32_t>(params.sequences.size()),
                          .width = static_cast<int32_t>(params.width),
                          .silu = params.silu,
-                         .write_state = !in_place};
+                         .write_state = !in_place,
+                         .tile_each = min_rows == 1 && tiles == std::ssize(params.sequences)};
   const auto blocks = [&](int64_t channels, int64_t rows) {
     return dim3(static_cast<uint32_t>(CeilDiv(channels, kThreads)), static_cast<uint32_t>(rows));
   };
@@ -210,9 +236,10 @@ void CausalConv1dFrom(int64_t min_rows, const CausalConv1dParams& params, Contex
     using T = std::remove_pointer_t<decltype(type)>;
     if (std::is_same_v<T, Bf16Number> && FitsVectors(params)) {
       context->queue->Launch(ConvVectorKernel, blocks(params.channels / kVector, tiles), kThreads,
-                             0, args);
+                             0, args, Overlap::kPrologue);
     } else {
-      context->queue->Launch(ConvKernel<T>, blocks(params.channels, tiles), kThreads, 0, args);
+      context->queue->Launch(ConvKernel<T>, blocks(params.channels, tiles), kThreads, 0, args,
+                             Overlap::kPrologue);
     }
     if (in_place) {
       context->queue->Launch(ConvStateKernel<T>,

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <type_traits>
 
+#include "engine/backend/cuda/bulk_copy.cuh"
 #include "engine/backend/cuda/causal_conv1d.h"
 #include "engine/backend/cuda/conv_scan.h"
 #include "engine/backend/cuda/numbers.cuh"
@@ -17,6 +18,8 @@ constexpr int32_t kWidth = 4;  // of the fused convolution
 constexpr int32_t kThreads = 128;
 constexpr int32_t kLanes = 8;  // a row of H belongs to 8 lanes: 128-byte pieces, 3 shuffles
 constexpr int32_t kPassRows = kThreads / kLanes;  // rows of H that a block holds at a time
+constexpr int32_t kBulkPasses = 4;                // with so many H goes through shared memory
+constexpr int32_t kBulkBlocks = 6;                // then fit a multiprocessor: 6 * 34 KB
 
 struct StepArgs {
   const void* x;        // [T, channels], row stride x_stride: x | B | C, convolved or not yet
@@ -89,22 +92,66 @@ __device__ inline float Update(float4* h, const float4& b, const float4& c, floa
   return fmaf(h->w, c.w, fmaf(h->z, c.z, fmaf(h->y, c.y, fmaf(h->x, c.x, sum))));
 }
 
-// Up to so many sequences the product that follows may start beside this kernel: it fetches weights
-// meanwhile. With more its blocks would only take places from ours.
-constexpr uint32_t kEarlySequences = 4;
+// The block's rows of H on their way: in registers, or in shared memory where every block brings
+// so much that registers would hold too few blocks.
+template <int32_t kDState, int32_t kPasses>
+struct Rows {
+  static constexpr bool kBulk = kPasses == kBulkPasses;
+  static constexpr int32_t kPieces = kDState / (4 * kLanes);  // of 16 bytes, of a row, a lane
+  static constexpr int32_t kAll = kPasses * kPassRows * kDState / 4;
+  struct Shared {
+    float4 h[kBulk ? kAll : 1];
+    uint64_t there;
+  };
+
+  float4 h[kBulk ? 1 : kPasses][kPieces];
+  Shared* shared;
+
+  // Where a thread's piece stands within the block's rows, in float4.
+  __device__ static int32_t At(int32_t pass, int32_t piece) {
+    const int32_t row = static_cast<int32_t>(threadIdx.x) / kLanes;
+    const int32_t lane = static_cast<int32_t>(threadIdx.x) % kLanes;
+    return (pass * kPassRows + row) * (kDState / 4) + piece * kLanes + lane;
+  }
+  __device__ void Begin(const float* from) {
+    if constexpr (kBulk) {
+      if (threadIdx.x != 0) return;
+      InitBarrier(&shared->there, 1);
+      PublishBarriers();
+      ArriveExpecting(&shared->there, sizeof(shared->h));
+      CopyBulk(shared->h, from, sizeof(shared->h), &shared->there);
+    } else {
+#pragma unroll
+      for (int32_t i = 0; i < kPasses * kPieces; ++i) {
+        h[i / kPieces][i % kPieces] =
+            __ldcs(reinterpret_cast<const float4*>(from) + At(i / kPieces, i % kPieces));
+      }
+    }
+  }
+  // After the block's barrier.
+  __device__ void Wait() {
+    if constexpr (kBulk) WaitForPhase(&shared->there, 0);
+  }
+  __device__ float4 Take(int32_t pass, int32_t piece) const {
+    if constexpr (kBulk) return shared->h[At(pass, piece)];
+    return h[kBulk ? 0 : pass][piece];
+  }
+};
 
 // Rows of H of one head of one sequence, kPasses * 16 of them. Bound by memory: H is read and
-// written once, 64 * kPasses bytes of it in flight in each thread.
+// written once, 64 * kPasses bytes of it in flight for each thread.
 //   1. before the predecessor has finished: weights, and H to L2, which is only a hint
 //   2. load H, then the inputs of x, B and C, and convolve them
 //   3. H = decay H + dt x B^T; y = H C + d x, summed over 8 lanes
 template <int32_t kDState, int32_t kPasses, bool kFused>
-__global__ void __launch_bounds__(kThreads) StepKernel(const StepArgs args) {
+__global__ void __launch_bounds__(kThreads, kPasses == kBulkPasses ? kBulkBlocks : 1)
+    StepKernel(const StepArgs args) {
+  using H = Rows<kDState, kPasses>;
   constexpr int32_t kRows = kPasses * kPassRows;
   constexpr int32_t kSlices = kHeadDim / kRows;
-  constexpr int32_t kPieces = kDState / (4 * kLanes);  // of 16 bytes, of a row, a lane
   __shared__ float4 shared[(kRows + 2 * kDState) / 4];
-  if (gridDim.y <= kEarlySequences) cudaTriggerProgrammaticLaunchCompletion();
+  __shared__ typename H::Shared shared_rows;
+  cudaTriggerProgrammaticLaunchCompletion();
   const int32_t head = static_cast<int32_t>(blockIdx.x) / kSlices;
   const int32_t first_row = static_cast<int32_t>(blockIdx.x) % kSlices * kRows;
   const StateSpan span = args.sequences[blockIdx.y];
@@ -112,24 +159,16 @@ __global__ void __launch_bounds__(kThreads) StepKernel(const StepArgs args) {
   const float* state_in = DeviceStateIn(span, args.scan_offset) + begin;
   float* state_out = DeviceStateOut(span, args.scan_offset) + begin;
   const bool one_row = span.row_count == 1;
-  for (int32_t line = threadIdx.x; one_row && line < kRows * kDState / 32; line += kThreads) {
+  for (int32_t line = threadIdx.x; !H::kBulk && one_row && line < kRows * kDState / 32;
+       line += kThreads) {
     PrefetchToL2(state_in + line * 32);
   }
   const float a_log = args.a_log[head], dt_bias = args.dt_bias[head], d = args.d[head];
   cudaGridDependencySynchronize();
   if (!one_row) return;
 
-  const int32_t row = static_cast<int32_t>(threadIdx.x) / kLanes;
-  const int32_t lane = static_cast<int32_t>(threadIdx.x) % kLanes;
-  const auto at = [&](int32_t pass, int32_t piece) {  // within the block's rows, in float4
-    return (pass * kPassRows + row) * (kDState / 4) + piece * kLanes + lane;
-  };
-  float4 h[kPasses][kPieces];
-#pragma unroll
-  for (int32_t i = 0; i < kPasses * kPieces; ++i) {
-    h[i / kPieces][i % kPieces] =
-        __ldcs(reinterpret_cast<const float4*>(state_in) + at(i / kPieces, i % kPieces));
-  }
+  H rows{.shared = &shared_rows};
+  rows.Begin(state_in);
   const float raw =
       ToFloat(static_cast<const Bf16Number*>(args.dt)[span.row_begin * args.dt_stride + head]);
   LoadChannels<kDState, kRows, kFused>(args, span, head, first_row,
@@ -137,20 +176,24 @@ __global__ void __launch_bounds__(kThreads) StepKernel(const StepArgs args) {
   const float dt = StepSize(raw, dt_bias, args.dt_min, args.dt_max);
   const float decay = expf(-expf(a_log) * dt);
   __syncthreads();
+  rows.Wait();
 
+  const int32_t row = static_cast<int32_t>(threadIdx.x) / kLanes;
+  const int32_t lane = static_cast<int32_t>(threadIdx.x) % kLanes;
   const float* x = reinterpret_cast<const float*>(shared);
   const float4* b = shared + kRows / 4;
   const float4* c = b + kDState / 4;
   Bf16Number* out = static_cast<Bf16Number*>(args.out) +
                     (span.row_begin * args.heads + head) * kHeadDim + first_row;
-#pragma unroll
+#pragma unroll(H::kBulk ? 2 : kPasses)
   for (int32_t pass = 0; pass < kPasses; ++pass) {
     const float x_row = x[pass * kPassRows + row];
     float sum = 0.0f;
 #pragma unroll
-    for (int32_t i = 0; i < kPieces; ++i) {
-      sum = Update(&h[pass][i], b[i * kLanes + lane], c[i * kLanes + lane], decay, dt * x_row, sum);
-      __stcs(reinterpret_cast<float4*>(state_out) + at(pass, i), h[pass][i]);
+    for (int32_t i = 0; i < H::kPieces; ++i) {
+      float4 h = rows.Take(pass, i);
+      sum = Update(&h, b[i * kLanes + lane], c[i * kLanes + lane], decay, dt * x_row, sum);
+      reinterpret_cast<float4*>(state_out)[H::At(pass, i)] = h;
     }
 #pragma unroll
     for (int32_t mask = 1; mask < kLanes; mask *= 2) sum += __shfl_xor_sync(~0u, sum, mask);

@@ -10,26 +10,24 @@ namespace eidetic::cuda {
 namespace {
 
 constexpr int32_t kThreads = 32 * kDecodeWarps;
-// 8 blocks are two a warp: short enough that a span of some 26 blocks takes a few tiles' time,
-// long enough that the parts' merging is small beside them. 256 parts bound the partial
-// results, and are several waves of CTAs for a single long history.
-constexpr int64_t kMinPartBlocks = 8;
+// 256 parts bound the partial results, and are several waves of CTAs for a single long history.
 constexpr int64_t kMaxParts = 256;
 constexpr int32_t kMergeWarps = 8;
 
-// How many blocks a part has, for a list of `blocks`: a function of the list alone.
-__host__ __device__ constexpr int64_t PartLength(int64_t blocks) {
+// How many blocks a part has, for a list of `blocks`.
+__host__ __device__ constexpr int64_t PartLength(int64_t blocks, int64_t least) {
   constexpr int64_t kStep = kMaxParts * kDecodeWarps;
   const int64_t fair = (blocks + kStep - 1) / kStep * kDecodeWarps;
-  return fair < kMinPartBlocks ? kMinPartBlocks : fair;
+  return fair < least ? least : fair;
 }
-__host__ __device__ constexpr int64_t PartsOf(int64_t blocks) {
-  return (blocks + PartLength(blocks) - 1) / PartLength(blocks);
+__host__ __device__ constexpr int64_t PartsOf(int64_t blocks, int64_t least) {
+  const int64_t length = PartLength(blocks, least);
+  return (blocks + length - 1) / length;
 }
 
 // Parts that a launch provides for.
-int64_t LaunchedParts(int64_t max_blocks) {
-  const int64_t short_parts = (max_blocks + kMinPartBlocks - 1) / kMinPartBlocks;
+int64_t LaunchedParts(int64_t max_blocks, int64_t least) {
+  const int64_t short_parts = (max_blocks + least - 1) / least;
   return std::min<int64_t>(std::bit_ceil(static_cast<uint64_t>(short_parts)), kMaxParts);
 }
 
@@ -38,6 +36,7 @@ struct DecodeArgs {
   float* outs;   // [picked request][q_head][parts][head_dim], not divided by their sums
   float2* sums;  // [picked request][q_head][parts]: (maximum, sum), base 2
   int32_t parts;
+  int32_t least;  // blocks of a part
 };
 
 // The request of blockIdx.z, and how its row's blocks are cut.
@@ -117,7 +116,7 @@ __device__ void MergeWarps(const DecodeArgs& args, const DecodeRow& row,
       out += share * shared.out[w][head][channel];
     }
     const int32_t q_head = blockIdx.y * span.group + head;
-    if (PartsOf(row.blocks) == 1) {
+    if (PartsOf(row.blocks, args.least) == 1) {
       WriteRow(span, row, q_head, channel, out, sums);
       continue;
     }
@@ -145,7 +144,7 @@ __global__ void __launch_bounds__(kThreads, kHeadDim == 128 ? 3 : 4)
   auto* turns = reinterpret_cast<std::byte*>(shared + 1);
   const SpanArgs& span = args.span;
   const DecodeRow row(span);
-  const auto part_blocks = static_cast<int32_t>(PartLength(row.blocks));
+  const auto part_blocks = static_cast<int32_t>(PartLength(row.blocks, args.least));
   const int32_t first = blockIdx.x * part_blocks;
   if (first >= row.blocks) return;
   const int32_t size = span.layout.block_size, own = row.blocks - 1;
@@ -188,7 +187,7 @@ __global__ void __launch_bounds__(32 * kMergeWarps) MergePartsKernel(const Decod
   __shared__ float sums[kMergeWarps];
   cudaGridDependencySynchronize();
   const DecodeRow row(args.span);
-  const auto parts = static_cast<int32_t>(PartsOf(row.blocks));
+  const auto parts = static_cast<int32_t>(PartsOf(row.blocks, args.least));
   if (parts == 1) return;
   const int32_t warp = threadIdx.x / 32, lane = threadIdx.x % 32, head = blockIdx.y;
   const int64_t first = (int64_t{blockIdx.z} * args.span.q_heads + head) * args.parts;
@@ -234,18 +233,30 @@ void LaunchDecode(const DecodeArgs& args, LaunchQueue* queue) {
 
 }  // namespace
 
-size_t DecodeScratchBytes(int32_t requests, int32_t q_heads, int32_t head_dim, int64_t max_blocks) {
-  const size_t parts = size_t(requests) * q_heads * LaunchedParts(max_blocks);
-  return AlignedPart(parts * sizeof(float2)) + AlignedPart(parts * head_dim * sizeof(float));
+// 8 blocks are two a warp: short enough that a span of some 26 blocks takes a few tiles' time, long
+// enough that the parts' merging is small beside them. Where rows alone make several waves of
+// CTAs, what each does before its first block and the merging are dearer than a last wave.
+int32_t LeastPartBlocks(int64_t heads, const Context& context) {
+  constexpr int32_t kFew = 8, kMany = 32;
+  constexpr int64_t kManyHeads = 12;  // a multiprocessor: 4 waves
+  return !context.batch_invariant && heads >= kManyHeads * context.processors ? kMany : kFew;
 }
 
-void DecodeAttention(const SpanArgs& args, int64_t max_blocks, void* scratch, LaunchQueue* queue) {
-  const int64_t parts = LaunchedParts(max_blocks);
+size_t DecodeScratchBytes(const DecodeShape& shape) {
+  const size_t parts =
+      size_t(shape.requests) * shape.q_heads * LaunchedParts(shape.max_blocks, shape.least);
+  return AlignedPart(parts * sizeof(float2)) + AlignedPart(parts * shape.head_dim * sizeof(float));
+}
+
+void DecodeAttention(const SpanArgs& args, const DecodeShape& shape, void* scratch,
+                     LaunchQueue* queue) {
+  const int64_t parts = LaunchedParts(shape.max_blocks, shape.least);
   const size_t sums = AlignedPart(args.pick.count * args.q_heads * parts * sizeof(float2));
   const DecodeArgs decode{.span = args,
                           .outs = reinterpret_cast<float*>(static_cast<std::byte*>(scratch) + sums),
                           .sums = static_cast<float2*>(scratch),
-                          .parts = static_cast<int32_t>(parts)};
+                          .parts = static_cast<int32_t>(parts),
+                          .least = shape.least};
   if (args.layout.head_dim == 128) {
     LaunchDecode<128>(decode, queue);
   } else {

@@ -13,6 +13,9 @@ constexpr size_t kResultBytes = size_t{4} << 20;
 constexpr size_t kAlignment = 256;
 // A graph of 500 launches takes about a megabyte of the device.
 constexpr size_t kMaxGraphs = 128;
+// Of a step, they start at once. A second graph costs a few microseconds; so many launches of a
+// model take hundreds, which is about what recording the others takes.
+constexpr size_t kFirstLaunches = 48;
 // What a kernel may use without being allowed more.
 constexpr size_t kDefaultSharedBytes = 48 << 10;
 
@@ -101,7 +104,8 @@ const void* LaunchQueue::StageBytes(const void* host, size_t bytes) {
 }
 
 void LaunchQueue::BeginOperation() {
-  if (staged_ > kStagingBytes / 2) Flush();
+  const bool begin = !started_ && launches_.size() >= kFirstLaunches;
+  if (begin || staged_ > kStagingBytes / 2) Flush();
   if (results_ > kResultBytes / 2) Wait();  // its error stays, for the next Wait to tell
 }
 
@@ -240,6 +244,7 @@ void LaunchQueue::Flush() {
   }
   launches_.clear();
   args_.clear();
+  started_ = true;
 }
 
 void LaunchQueue::CopyResults() {
@@ -260,6 +265,7 @@ cudaError_t LaunchQueue::Wait() {
   }
   result_records_.clear();
   results_ = results_sent_ = 0;
+  started_ = false;
   for (const std::function<void()>& work : std::exchange(finally_, {})) work();
   return error_;
 }

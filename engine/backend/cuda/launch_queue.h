@@ -41,7 +41,8 @@ class LaunchQueue {
   LaunchQueue& operator=(const LaunchQueue&) = delete;
 
   // Before an operation's first Stage: makes sure that all it stages lies in one flush, and that
-  // there is room for its results (waiting for those before, if need be).
+  // there is room for its results (waiting for those before, if need be). A step's first launches
+  // start here: the device works on them while the rest is recorded.
   void BeginOperation();
 
   // A device copy of host data that lives until the launches recorded so far have run.
@@ -129,6 +130,7 @@ class LaunchQueue {
 
   Staging staging_[2];  // one is filled while the other may still be read
   int current_ = 0;
+  bool started_ = false;                                        // launches since the last Wait
   size_t staged_ = 0;                                           // bytes in the current one
   std::map<std::pair<const void*, size_t>, size_t> staged_at_;  // host array -> offset
   std::byte* staged_device_ = nullptr;

@@ -118,10 +118,13 @@ void SpanAttention(const SpanAttentionParams& params, Context* context) {
   context->rope->Prepare(params.rotary_dim, params.rope_theta, extent.turns,
                          params.layout.block_size);
   const size_t lse_bytes = AlignedPart(extent.lse_rows * params.q_heads * sizeof(float));
-  const size_t decode_bytes =
-      extent.decodes == 0 ? 0
-                          : DecodeScratchBytes(std::min(extent.decodes, kMaxPicks), params.q_heads,
-                                               params.layout.head_dim, extent.decode_blocks);
+  const int64_t decode_heads = int64_t{extent.decodes} * params.layout.kv_heads;
+  const DecodeShape decode = {.requests = std::min(extent.decodes, kMaxPicks),
+                              .q_heads = params.q_heads,
+                              .head_dim = params.layout.head_dim,
+                              .max_blocks = extent.decode_blocks,
+                              .least = LeastPartBlocks(decode_heads, *context)};
+  const size_t decode_bytes = extent.decodes == 0 ? 0 : DecodeScratchBytes(decode);
   auto* scratch = static_cast<std::byte*>(context->scratch->Take(lse_bytes + decode_bytes));
   SpanArgs args = MakeArgs(params, extent, reinterpret_cast<float*>(scratch), context);
   const auto on_path = [&](Path path, auto launch) {
@@ -133,9 +136,8 @@ void SpanAttention(const SpanAttentionParams& params, Context* context) {
       launch();
     });
   };
-  on_path(Path::kDecode, [&] {
-    DecodeAttention(args, extent.decode_blocks, scratch + lse_bytes, context->queue);
-  });
+  on_path(Path::kDecode,
+          [&] { DecodeAttention(args, decode, scratch + lse_bytes, context->queue); });
   on_path(Path::kPrefill, [&] { PrefillAttention(args, extent.rows, context->queue); });
   on_path(Path::kPlain,
           [&] { PlainAttention(args, extent.rows, context->precision, context->queue); });
