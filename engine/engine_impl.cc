@@ -161,7 +161,7 @@ void EngineImpl::CreateSession(SessionName name, memory::SpanSettings settings,
                                Done<SessionInfo> done) {
   SessionTable::Creation creation{std::move(name), std::move(request_id), std::move(fingerprint)};
   Post(std::move(done), [this, creation = std::move(creation), settings] {
-    return sessions_.Create(creation, settings);
+    return sessions_.Create(creation, memory::SettingsHistory(settings));
   });
 }
 
@@ -249,9 +249,9 @@ absl::StatusOr<EngineImpl::Probe> EngineImpl::MakeProbe(
   if (session) {
     absl::StatusOr<std::shared_ptr<Session>> parent = sessions_.FindAwake(*session);
     if (!parent.ok()) return parent.status();
-    branch = sessions_.Branch(**parent, (*parent)->settings);
+    branch = sessions_.Branch(**parent, (*parent)->settings.last());
   } else {
-    branch = sessions_.MakeEmpty(settings);
+    branch = sessions_.MakeEmpty(memory::SettingsHistory(settings));
   }
   if (!branch.ok()) return branch.status();
   const memory::Position begin = (*branch)->position();
@@ -304,7 +304,7 @@ void EngineImpl::StartSearch(const SessionName& session, const std::vector<memor
                              Done<SearchResult> done) {
   absl::StatusOr<Probe> probe = MakeProbe(session, {}, tokens);
   if (!probe.ok()) return done(probe.status());
-  if (probe->branch->settings.policy != memory::AttentionPolicy::kSeAttn) {
+  if (probe->branch->settings.last().policy != memory::AttentionPolicy::kSeAttn) {
     return done(absl::FailedPreconditionError(
         "name: the session's policy retrieves nothing; fork it with SE_ATTN and search there"));
   }

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "memory/span_settings.h"
 
 namespace eidetic {
 
@@ -23,11 +24,16 @@ absl::Status CheckWritable(const Session& session, std::optional<memory::Positio
 
 absl::Status Session::Wake(memory::MemoryPool* pool) {
   if (memory != nullptr) return absl::OkStatus();
-  auto made =
-      memory::SessionMemory::Create(pool, memory::SummaryFor(settings, pool->geometry().bounding));
+  auto made = memory::SessionMemory::Create(
+      pool, memory::SummaryFor(settings.At(0), pool->geometry().bounding));
   if (!made.ok()) return made.status();
   memory = *std::move(made);
   return absl::OkStatus();
+}
+
+absl::Status Session::PrepareIndex() {
+  return memory->Reindex(
+      memory::SummaryFor(settings.At(computed()), memory->geometry().bounding));
 }
 
 absl::StatusOr<SessionWork> SessionWork::Begin(std::shared_ptr<Session> session,

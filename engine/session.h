@@ -20,7 +20,7 @@
 #include "engine/scheduler/request_book.h"
 #include "engine/session_name.h"
 #include "memory/session_memory.h"
-#include "memory/span_settings.h"
+#include "memory/settings_history.h"
 #include "memory/token_log.h"
 
 namespace eidetic {
@@ -28,6 +28,7 @@ namespace eidetic {
 // A point of a session's past that stays, whatever becomes of the session.
 struct Snapshot {
   memory::Position position = 0;
+  memory::SettingsHistory settings;  // of its tokens
   absl::Time create_time;
   std::vector<LogSegment> segments;  // where the journal has its tokens; empty without a journal
   // A log that begins with its tokens; null: the session's own does.
@@ -37,7 +38,7 @@ struct Checkpoint;
 
 struct Session {
   SessionName name;  // empty: a throw-away session, known to its work alone
-  memory::SpanSettings settings;
+  memory::SettingsHistory settings;
   memory::TokenLog log;
   std::vector<LogSegment> segments;  // where the journal has the log; empty without a journal
   std::unique_ptr<memory::SessionMemory> memory;  // null: asleep, the model remembers nothing
@@ -59,6 +60,9 @@ struct Session {
 
   // Gives it memory, unless it has. RESOURCE_EXHAUSTED leaves it asleep.
   absl::Status Wake(memory::MemoryPool* pool);
+  // Gives its memory the index that the next token to compute needs. RESOURCE_EXHAUSTED: it
+  // has none. Precondition: it is awake, and no step runs.
+  absl::Status PrepareIndex();
 };
 
 // Keeps a session's memory where it is while room for others is made.

@@ -1,5 +1,6 @@
 #include "engine/session_operations.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -59,12 +60,16 @@ absl::StatusOr<std::shared_ptr<Session>> SessionOperations::FindWritable(
 }
 
 SessionInfo SessionOperations::Replace(Session* session, memory::TokenLog log,
+                                       memory::SettingsHistory past,
                                        std::vector<LogSegment> segments) {
-  const memory::Position common = session->log.CommonPrefix(log);
+  past.Change(log.size(), session->settings.last());
+  const memory::Position common =
+      std::min(session->log.CommonPrefix(log), session->settings.CommonPrefix(past));
   if (!Holds(session->computed(), common, log)) session->memory.reset();
   session->requests.ForgetBeyond(common);
   KeepForSnapshots(session, common);
   session->log = std::move(log);
+  session->settings = std::move(past);
   session->update_time = now_();
   journal_->Rewound(session, std::move(segments));
   return sessions_->InfoOf(*session);
@@ -80,7 +85,7 @@ absl::StatusOr<SessionInfo> SessionOperations::Rewind(
         "position: is ", position, "; the session has tokens up to ", (*session)->position()));
   }
   if (position == (*session)->position()) return sessions_->InfoOf(**session);
-  return Replace(session->get(), (*session)->log.Prefix(position),
+  return Replace(session->get(), (*session)->log.Prefix(position), (*session)->settings,
                  SegmentsBelow((*session)->segments, position));
 }
 
@@ -101,6 +106,7 @@ absl::StatusOr<SnapshotInfo> SessionOperations::Snapshot(
   const memory::Position position = (*session)->position();
   const eidetic::Snapshot& taken =
       snapshots[name.snapshot] = {.position = position,
+                                  .settings = (*session)->settings,
                                   .create_time = now_(),
                                   .segments = SegmentsBelow((*session)->segments, position),
                                   .log = nullptr};
@@ -140,8 +146,9 @@ absl::StatusOr<SessionInfo> SessionOperations::Restore(
   const auto found = FindSnapshot(session->get(), name.snapshot);
   if (!found.ok()) return found.status();
   eidetic::Snapshot& snapshot = (*found)->second;
-  const SessionInfo info = Replace(
-      session->get(), LogOf(**session, snapshot).Prefix(snapshot.position), snapshot.segments);
+  const SessionInfo info =
+      Replace(session->get(), LogOf(**session, snapshot).Prefix(snapshot.position),
+              snapshot.settings, snapshot.segments);
   snapshot.log.reset();  // the session's own begins with its tokens again
   return info;
 }
@@ -154,7 +161,7 @@ absl::StatusOr<ExportedSession> SessionOperations::Export(
   const auto found = FindSnapshot(session->get(), *snapshot);
   if (!found.ok()) return found.status();
   const eidetic::Snapshot& point = (*found)->second;
-  return ExportedSession{(*session)->settings, LogOf(**session, point).Prefix(point.position)};
+  return ExportedSession{point.settings, LogOf(**session, point).Prefix(point.position)};
 }
 
 absl::StatusOr<SessionInfo> SessionOperations::Import(const SessionName& name,

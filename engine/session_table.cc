@@ -74,7 +74,7 @@ bool SessionTable::MakeRoom(int64_t pages) {
   for (const Session* session : sessions) {
     if (moved >= wanted) break;
     if (session->memory == nullptr) continue;
-    const SpanPlan plan = PlanSpan(session->settings, rules_.block_tokens, /*retrieves=*/true,
+    const SpanPlan plan = PlanSpan(session->settings.last(), rules_.block_tokens, /*retrieves=*/true,
                                    session->computed(), memory::TokenKind::kGenerated);
     if (plan.first >= plan.last) continue;
     moved += session->memory->MoveToHost(plan.first, plan.last, wanted - moved);
@@ -110,7 +110,7 @@ SessionInfo SessionTable::Insert(const Creation& creation, std::shared_ptr<Sessi
 }
 
 absl::StatusOr<SessionInfo> SessionTable::Create(const Creation& creation,
-                                                 const memory::SpanSettings& settings) {
+                                                 const memory::SettingsHistory& settings) {
   absl::StatusOr<std::optional<SessionInfo>> before = MadeBefore(creation);
   if (!before.ok()) return before.status();
   if (*before) return **before;
@@ -135,7 +135,7 @@ absl::StatusOr<SessionInfo> SessionTable::Fork(
   absl::Status status = CheckPosition(**parent, expected_position);
   if (status.ok()) status = CheckNew(creation.name);
   if (!status.ok()) return status;
-  memory::SpanSettings settings = (*parent)->settings;
+  memory::SpanSettings settings = (*parent)->settings.last();
   edit(&settings);
   absl::StatusOr<std::shared_ptr<Session>> child = Branch(**parent, settings);
   if (!child.ok()) return child.status();
@@ -165,15 +165,21 @@ absl::Status SessionTable::Delete(const SessionName& name,
   return absl::OkStatus();
 }
 
-absl::Status SessionTable::CheckSettings(const memory::SpanSettings& settings) const {
-  const absl::Status status = memory::Validate(settings, rules_.block_tokens,
-                                               rules_.query_chunk_tokens, rules_.trained_context);
-  if (status.ok()) return status;
-  return absl::Status(status.code(), absl::StrCat("attention: ", status.message()));
+absl::Status SessionTable::CheckSettings(const memory::SettingsHistory& settings) const {
+  for (const memory::SettingsHistory::Part& part : settings.parts()) {
+    const absl::Status status = memory::Validate(part.settings, rules_.block_tokens,
+                                                 rules_.query_chunk_tokens, rules_.trained_context);
+    if (status.ok()) continue;
+    return absl::Status(status.code(), absl::StrCat("attention: ", status.message()));
+  }
+  if (settings.parts().size() <= memory::kMaxSettingsParts) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat("attention: changed ", memory::kMaxSettingsParts,
+                   " times over the session's past; fork without a change"));
 }
 
 std::shared_ptr<Session> SessionTable::Assemble(
-    const memory::SpanSettings& settings, std::unique_ptr<memory::SessionMemory> memory) const {
+    const memory::SettingsHistory& settings, std::unique_ptr<memory::SessionMemory> memory) const {
   auto session = std::make_shared<Session>();
   session->settings = settings;
   session->memory = std::move(memory);
@@ -182,21 +188,24 @@ std::shared_ptr<Session> SessionTable::Assemble(
 }
 
 absl::StatusOr<std::shared_ptr<Session>> SessionTable::MakeEmpty(
-    const memory::SpanSettings& settings) const {
+    const memory::SettingsHistory& settings) const {
   if (absl::Status status = CheckSettings(settings); !status.ok()) return status;
   auto memory = memory::SessionMemory::Create(
-      pool_, memory::SummaryFor(settings, pool_->geometry().bounding));
+      pool_, memory::SummaryFor(settings.At(0), pool_->geometry().bounding));
   if (!memory.ok()) return memory.status();
   return Assemble(settings, *std::move(memory));
 }
 
 absl::StatusOr<std::shared_ptr<Session>> SessionTable::Branch(
     const Session& parent, const memory::SpanSettings& settings) const {
-  if (absl::Status status = CheckSettings(settings); !status.ok()) return status;
+  memory::SettingsHistory history = parent.settings;
+  history.Change(parent.position(), settings);
+  if (absl::Status status = CheckSettings(history); !status.ok()) return status;
   const SessionPin pin(&parent);
-  auto memory = parent.memory->Fork(memory::SummaryFor(settings, pool_->geometry().bounding));
+  auto memory = parent.memory->Fork(
+      memory::SummaryFor(history.At(parent.computed()), pool_->geometry().bounding));
   if (!memory.ok()) return memory.status();
-  std::shared_ptr<Session> session = Assemble(settings, *std::move(memory));
+  std::shared_ptr<Session> session = Assemble(history, *std::move(memory));
   session->log = parent.log;
   session->segments = parent.segments;
   session->checkpoint = parent.checkpoint;
@@ -206,7 +215,7 @@ absl::StatusOr<std::shared_ptr<Session>> SessionTable::Branch(
 
 SessionInfo SessionTable::InfoOf(const Session& session) const {
   return {.name = session.name,
-          .settings = session.settings,
+          .settings = session.settings.last(),
           .create_time = session.create_time,
           .update_time = session.update_time,
           .position = session.position(),

@@ -54,7 +54,7 @@ class SessionTable {
   };
   // As Engine::CreateSession, ForkSession, GetSession, ListSessions and DeleteSession say.
   absl::StatusOr<SessionInfo> Create(const Creation& creation,
-                                     const memory::SpanSettings& settings);
+                                     const memory::SettingsHistory& settings);
   absl::StatusOr<SessionInfo> Fork(const SessionName& parent, const Creation& creation,
                                    const std::function<void(memory::SpanSettings*)>& edit,
                                    std::optional<memory::Position> expected_position);
@@ -68,8 +68,8 @@ class SessionTable {
   absl::Status Delete(const SessionName& name, std::optional<memory::Position> expected_position);
 
   // Sessions without a name: empty, and with the past of `parent`.
-  absl::StatusOr<std::shared_ptr<Session>> MakeEmpty(const memory::SpanSettings& settings) const;
-  // `parent` is awake.
+  absl::StatusOr<std::shared_ptr<Session>> MakeEmpty(const memory::SettingsHistory& settings) const;
+  // `parent` is awake; `settings` hold for new tokens.
   absl::StatusOr<std::shared_ptr<Session>> Branch(const Session& parent,
                                                   const memory::SpanSettings& settings) const;
 
@@ -105,8 +105,8 @@ class SessionTable {
   // The session that `creation` made before; none when it is new.
   absl::StatusOr<std::optional<SessionInfo>> MadeBefore(const Creation& creation) const;
   absl::Status CheckNew(const SessionName& name) const;
-  absl::Status CheckSettings(const memory::SpanSettings& settings) const;
-  std::shared_ptr<Session> Assemble(const memory::SpanSettings& settings,
+  absl::Status CheckSettings(const memory::SettingsHistory& settings) const;
+  std::shared_ptr<Session> Assemble(const memory::SettingsHistory& settings,
                                     std::unique_ptr<memory::SessionMemory> memory) const;
   int64_t BytesOf(const memory::SessionMemory& memory) const;
   void Remember(const CreationKey& key, Made made);

@@ -236,6 +236,19 @@ std::unique_ptr<SessionImage> SessionMemory::Image(int64_t first_block, int64_t 
   return image;
 }
 
+absl::Status SessionMemory::Reindex(SummaryKind summary) {
+  if (summary == summary_) return absl::OkStatus();
+  for (PageTable& table : tiles_) table.Truncate(0);
+  summary_ = summary;
+  absl::Status status = Extend(pool_->tiles(), TilesFor(blocks_), tiles_);
+  if (!status.ok()) {
+    summary_ = SummaryKind::kNone;
+    return status;
+  }
+  BuildIndex();
+  return absl::OkStatus();
+}
+
 void SessionMemory::BuildIndex() {
   if (summary_ == SummaryKind::kNone) return;
   const PageLayout& layout = pool_->geometry().layout;

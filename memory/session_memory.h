@@ -123,6 +123,10 @@ class SessionMemory {
   // least published().
   void Trim(Position end);
 
+  // With another `summary` the index is built anew from the pages. RESOURCE_EXHAUSTED: it has no
+  // index now. Precondition: no step runs.
+  absl::Status Reindex(SummaryKind summary);
+
   // What it has published, for another thread to read while work goes on: complete blocks from
   // `first_block` on and complete tiles from `first_tile` on are shared, what still changes is
   // copied to the host. Precondition: no step runs.

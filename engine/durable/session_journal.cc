@@ -51,6 +51,7 @@ void SessionJournal::Taken(const SnapshotName& name, const Snapshot& snapshot) {
   Hold(snapshot.segments);
   batch->Put(KeyOf(name), Encode(SnapshotRecord{.segments = snapshot.segments,
                                                 .position = snapshot.position,
+                                                .settings = snapshot.settings,
                                                 .create_time = snapshot.create_time}));
 }
 

@@ -60,7 +60,7 @@ class Loader {
     if (!record.ok()) return record.status();
     auto session = std::make_shared<Session>();
     session->name = name;
-    session->settings = record->settings;
+    session->settings = std::move(record->settings);
     session->create_time = record->create_time;
     session->segments = std::move(record->segments);
     absl::Status status = LoadLog(session.get());
@@ -108,6 +108,7 @@ class Loader {
           absl::StatusOr<SnapshotRecord> record = Decode<SnapshotRecord>(value);
           if (!record.ok()) return record.status();
           session->snapshots[name->snapshot] = {.position = record->position,
+                                                .settings = std::move(record->settings),
                                                 .create_time = record->create_time,
                                                 .segments = std::move(record->segments),
                                                 .log = nullptr};

@@ -88,13 +88,13 @@ void SessionKeeper::WhenAwake(const SessionName& name, Then then) {
 void SessionKeeper::Load(const SessionPtr& session) {
   const std::shared_ptr<Checkpoint> from = session->checkpoint;
   const memory::MemoryGeometry& geometry = parts_.pool->geometry();
-  const SpanPlan plan = PlanSpan(session->settings, geometry.layout.block_size, /*retrieves=*/true,
+  const SpanPlan plan = PlanSpan(session->settings.last(), geometry.layout.block_size, /*retrieves=*/true,
                                  from->position(), memory::TokenKind::kGenerated);
   auto load = memory::SessionLoad::Begin(
       parts_.pool,
       {.position = from->position(),
        .stored = static_cast<memory::SummaryKind>(from->record.manifest.binding.summary_kind),
-       .wanted = memory::SummaryFor(session->settings, geometry.bounding),
+       .wanted = memory::SummaryFor(session->settings.At(from->position()), geometry.bounding),
        .first_far = plan.first,
        .last_far = plan.last});
   if (!load.ok()) return RunWaiting(session->name, load.status());

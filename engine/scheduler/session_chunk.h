@@ -18,7 +18,7 @@ inline StepChunk SessionChunk(const Session& session, int32_t query_chunk_tokens
   step_chunk.begin = chunk.begin;
   step_chunk.kind = chunk.kind;
   step_chunk.memory = session.memory.get();
-  step_chunk.settings = session.settings;
+  step_chunk.settings = session.settings.At(chunk.begin);
   return step_chunk;
 }
 
