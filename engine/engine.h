@@ -114,10 +114,15 @@ struct EngineStats {
   int64_t tiles_used = 0, tiles_total = 0;
   int64_t slots_used = 0, slots_total = 0;
   int64_t sessions_asleep = 0;
+  // Counter: tokens that were computed again, since their session went back, or its memory was
+  // lost or could not be loaded.
+  int64_t recomputed_tokens = 0;
+  int64_t state_point_bytes = 0;  // of state checkpoints, in the host's memory
   // Counters: checkpoints that are durable, that could not be written, that could not be loaded
   // (those sessions are computed again from their logs); sessions loaded; bytes of extents.
   int64_t checkpoints_written = 0, checkpoints_failed = 0, checkpoints_refused = 0;
   int64_t sessions_loaded = 0;
+  int64_t integrity_errors = 0;  // counter: sessions and checkpoints that were found damaged
   int64_t checkpoint_bytes = 0;
   int64_t stored_bytes = 0;  // of extent files
   absl::Time heartbeat;      // the loop's last turn

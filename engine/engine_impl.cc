@@ -187,7 +187,7 @@ void EngineImpl::DeleteSession(SessionName name, std::optional<memory::Position>
     if (!alive.ok()) return done(alive);
     const auto session = sessions_.Find(name);
     const absl::Status status = sessions_.Delete(name, expected_position);
-    if (keeper_ && status.ok()) keeper_->HoldUntilDurable((*session)->checkpoint);
+    if (keeper_ && status.ok()) keeper_->HoldUntilDurable(**session);
     ledger_.Tell(
         [done, status](const absl::Status& durable) { done(durable.ok() ? status : durable); });
   });
@@ -344,6 +344,8 @@ void EngineImpl::OnTurn() {
             .tiles_total = pool_.tiles().capacity(),
             .slots_used = pool_.slots().used_count(),
             .slots_total = pool_.slots().capacity(),
+            .recomputed_tokens = loop_.recomputed(),
+            .state_point_bytes = pool_.points().used_bytes(),
             .heartbeat = now};
   if (keeper_) keeper_->AddStats(&stats_);
 }
@@ -364,6 +366,7 @@ std::unique_ptr<SessionKeeper> EngineImpl::MakeKeeper() {
                   .observer = context_.observer,
                   .binding = std::move(binding),
                   .query_chunk_tokens = context_.limits.query_chunk_tokens,
+                  .max_points = context_.limits.memory.points.max_points,
                   .limits = context_.limits.keeping,
                   .wake = [mailbox = mailbox_] { mailbox->Wake(); },
                   .now = context_.now});

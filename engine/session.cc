@@ -1,5 +1,6 @@
 #include "engine/session.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -31,6 +32,11 @@ absl::Status Session::Wake(memory::MemoryPool* pool) {
   return absl::OkStatus();
 }
 
+void Session::DropMemory() {
+  seen = std::max(seen, computed());
+  memory.reset();
+}
+
 absl::Status Session::PrepareIndex() {
   return memory->Reindex(
       memory::SummaryFor(settings.At(computed()), memory->geometry().bounding));
@@ -47,6 +53,8 @@ absl::StatusOr<SessionWork> SessionWork::Begin(std::shared_ptr<Session> session,
     return status;
   }
   session->busy = true;
+  // A session without a name never goes back.
+  session->memory->KeepPoints(!session->name.session.empty());
   return SessionWork(std::move(session));
 }
 

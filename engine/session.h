@@ -45,9 +45,9 @@ struct Session {
   absl::Time create_time, update_time;
   absl::Time read_time;  // when a request last read its memory and changed nothing
   bool busy = false;     // a SessionWork holds it
-  // Of SessionKeeper: the newest durable checkpoint (null: none), whether another is under way,
-  // when a failed one may be tried again, when the session was last needed.
-  std::shared_ptr<Checkpoint> checkpoint;
+  // Of SessionKeeper: the newest durable checkpoint and the one before (null: none), whether
+  // another is under way, when a failed one may be tried again, when the session was last needed.
+  std::shared_ptr<Checkpoint> checkpoint, older;
   bool checkpointing = false;
   absl::Time checkpoint_after = absl::InfinitePast(), used_time = absl::InfinitePast();
   bool bit_identical = true;  // as SessionInfo
@@ -56,10 +56,14 @@ struct Session {
   std::map<std::string, Snapshot> snapshots;
 
   memory::Position position() const { return log.size(); }
+  // Of these tokens, from the beginning on, those that are computed now were computed before.
+  memory::Position seen = 0;
   memory::Position computed() const { return memory == nullptr ? 0 : memory->published(); }
 
   // Gives it memory, unless it has. RESOURCE_EXHAUSTED leaves it asleep.
   absl::Status Wake(memory::MemoryPool* pool);
+  // It sleeps.
+  void DropMemory();
   // Gives its memory the index that the next token to compute needs. RESOURCE_EXHAUSTED: it
   // has none. Precondition: it is awake, and no step runs.
   absl::Status PrepareIndex();

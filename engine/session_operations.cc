@@ -4,15 +4,10 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "engine/durable/checkpoint.h"
 
 namespace eidetic {
 namespace {
-
-// Those of `segments` that hold tokens before `position`.
-std::vector<LogSegment> SegmentsBelow(std::vector<LogSegment> segments, memory::Position position) {
-  std::erase_if(segments, [&](const LogSegment& s) { return s.begin >= position; });
-  return segments;
-}
 
 const memory::TokenLog& LogOf(const Session& session, const Snapshot& snapshot) {
   return snapshot.log == nullptr ? session.log : *snapshot.log;
@@ -40,11 +35,19 @@ void KeepForSnapshots(Session* session, memory::Position kept) {
   }
 }
 
-// Whether what is computed of a log that has `common` tokens with `next` holds for `next`. A
-// chunk that ended where the logs part may go on there, so that point is none to go on from,
-// unless `next` ends there too.
-bool Holds(memory::Position computed, memory::Position common, const memory::TokenLog& next) {
-  return computed < common || (computed == common && common == next.size());
+// Up to where states of a log that has `common` tokens with `next` are states of `next`. A chunk
+// that ended where the logs part may go on there, so that point is none to go on from, unless
+// `next` ends there too.
+memory::Position LastHeld(memory::Position common, const memory::TokenLog& next) {
+  return common == next.size() ? common : common - 1;
+}
+
+// The model remembers no more of the session than its first `end` tokens.
+void ForgetBehind(Session* session, memory::Position end) {
+  session->seen = std::max(session->seen, session->computed());
+  if (session->computed() <= end) return;
+  const SessionPin pin(session);
+  if (!session->memory->Rewind(end)) session->DropMemory();
 }
 
 }  // namespace
@@ -65,7 +68,8 @@ SessionInfo SessionOperations::Replace(Session* session, memory::TokenLog log,
   past.Change(log.size(), session->settings.last());
   const memory::Position common =
       std::min(session->log.CommonPrefix(log), session->settings.CommonPrefix(past));
-  if (!Holds(session->computed(), common, log)) session->memory.reset();
+  ForgetBehind(session, LastHeld(common, log));
+  session->seen = std::min(session->seen, common);
   session->requests.ForgetBeyond(common);
   KeepForSnapshots(session, common);
   session->log = std::move(log);

@@ -209,6 +209,8 @@ absl::StatusOr<std::shared_ptr<Session>> SessionTable::Branch(
   session->log = parent.log;
   session->segments = parent.segments;
   session->checkpoint = parent.checkpoint;
+  session->older = parent.older;
+  session->seen = std::max(parent.seen, parent.computed());
   session->bit_identical = parent.bit_identical;
   return session;
 }

@@ -46,6 +46,9 @@ class PageTable {
   absl::Status Share(const PageTable& from, int64_t shared, int64_t count);
   // Gives back all but the first `count` pages.
   void Truncate(int64_t count);
+  // Block `index`, which is written again, gets a page of the device that nobody shares.
+  // RESOURCE_EXHAUSTED leaves the table as it was.
+  absl::Status MakeOwn(int64_t index);
   // Moves pages [first, last) that are on the device and nobody shares to the host, as far as
   // it has room, in the order of the arena's operations. How many it moved.
   int64_t MoveToHost(int64_t first, int64_t last);

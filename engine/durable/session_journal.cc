@@ -9,6 +9,15 @@
 
 namespace eidetic {
 
+void PutCheckpoints(const Session& session, memory::JournalBatch* batch) {
+  const auto put = [&](std::string key, const std::shared_ptr<Checkpoint>& checkpoint) {
+    if (checkpoint == nullptr || checkpoint->refused) return;
+    batch->Put(std::move(key), EncodeCheckpoint(checkpoint->record, session.bit_identical));
+  };
+  put(CheckpointKeyOf(session.name), session.checkpoint);
+  put(OlderCheckpointKeyOf(session.name), session.older);
+}
+
 void SessionJournal::Hold(std::span<const LogSegment> segments) {
   for (const LogSegment& segment : segments) ++readers_[segment.log];
 }
@@ -27,14 +36,13 @@ void SessionJournal::Created(Session* session) {
   if (ledger_->batch() == nullptr || session->name.session.empty()) return;
   Hold(session->segments);
   Branched(session);
-  if (session->checkpoint != nullptr) Checkpointed(*session);
+  Checkpointed(*session);
 }
 
 void SessionJournal::Checkpointed(const Session& session) {
   memory::JournalBatch* const batch = ledger_->batch();
   if (batch == nullptr || session.name.session.empty()) return;
-  batch->Put(CheckpointKeyOf(session.name),
-             EncodeCheckpoint(session.checkpoint->record, session.bit_identical));
+  PutCheckpoints(session, batch);
 }
 
 void SessionJournal::Rewound(Session* session, std::vector<LogSegment> kept) {
@@ -79,6 +87,7 @@ void SessionJournal::Deleted(const Session& session) {
   if (batch == nullptr || session.name.session.empty()) return;
   batch->Delete(KeyOf(session.name));
   batch->Delete(CheckpointKeyOf(session.name));
+  batch->Delete(OlderCheckpointKeyOf(session.name));
   batch->DeletePrefix(RequestPrefix(session.name));
   batch->DeletePrefix(TokenPrefix(session.name));
   batch->DeletePrefix(SnapshotPrefix(session.name));

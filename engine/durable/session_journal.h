@@ -23,6 +23,9 @@
 
 namespace eidetic {
 
+// Those that the session carries, but for those that were refused, become what the journal has.
+void PutCheckpoints(const Session& session, memory::JournalBatch* batch);
+
 class SessionJournal {
  public:
   explicit SessionJournal(Ledger* ledger) : ledger_(ledger) {}
@@ -44,7 +47,7 @@ class SessionJournal {
   void Deleted(const SnapshotName& name, const Snapshot& snapshot);
   // These, and no others, stand in the journal, and no log beyond `last_log`.
   void Restored(std::span<const std::shared_ptr<Session>> sessions, LogId last_log);
-  // It has the checkpoint that it carries.
+  // It has the checkpoints that it carries.
   void Checkpointed(const Session& session);
   // Tokens [begin, position) were added: one append, or one generated token.
   void Added(const Session& session, memory::Position begin);

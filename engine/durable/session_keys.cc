@@ -44,6 +44,10 @@ std::string CheckpointKeyOf(const SessionName& session) {
   return absl::StrCat("m/", session.tenant, "/", session.session);
 }
 
+std::string OlderCheckpointKeyOf(const SessionName& session) {
+  return absl::StrCat("o/", session.tenant, "/", session.session);
+}
+
 std::string CreationKeyOf(const std::string& tenant, const std::string& request_id) {
   return absl::StrCat("c/", tenant, "/", request_id);
 }
@@ -106,6 +110,10 @@ absl::StatusOr<SessionName> ParseSessionKey(std::string_view key) {
 
 absl::StatusOr<SessionName> ParseCheckpointKey(std::string_view key) {
   return ParseNamed("m/", "checkpoint", key);
+}
+
+absl::StatusOr<SessionName> ParseOlderCheckpointKey(std::string_view key) {
+  return ParseNamed("o/", "checkpoint", key);
 }
 
 absl::StatusOr<SnapshotName> ParseSnapshotKey(std::string_view key) {

@@ -83,6 +83,7 @@ class Loader {
         LoadTokenLog(context_, whose, session->segments, last->end);
     if (!log.ok()) return log.status();
     session->log = *std::move(log);
+    session->seen = session->log.size();
     return absl::OkStatus();
   }
 
