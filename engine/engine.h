@@ -74,6 +74,9 @@ struct SessionInfo {
   absl::Time last_use_time = {};
   // False once it was loaded from a checkpoint that another build or kind of device made.
   bool bit_identical = true;
+  // Not empty: its records are damaged, and why. Nothing else is known of it, and it can only be
+  // deleted: everything else gives DATA_LOSS, and its name is not free.
+  std::string damage = "";
 };
 
 struct SnapshotInfo {
@@ -114,6 +117,7 @@ struct EngineStats {
   int64_t tiles_used = 0, tiles_total = 0;
   int64_t slots_used = 0, slots_total = 0;
   int64_t sessions_asleep = 0;
+  int64_t integrity_errors = 0;  // counter: sessions and checkpoints that were found damaged
   // Counter: tokens that were computed again, since their session went back, or its memory was
   // lost or could not be loaded.
   int64_t recomputed_tokens = 0;
@@ -122,7 +126,6 @@ struct EngineStats {
   // (those sessions are computed again from their logs); sessions loaded; bytes of extents.
   int64_t checkpoints_written = 0, checkpoints_failed = 0, checkpoints_refused = 0;
   int64_t sessions_loaded = 0;
-  int64_t integrity_errors = 0;  // counter: sessions and checkpoints that were found damaged
   int64_t checkpoint_bytes = 0;
   int64_t stored_bytes = 0;  // of extent files
   absl::Time heartbeat;      // the loop's last turn

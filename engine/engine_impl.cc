@@ -107,8 +107,9 @@ absl::Status EngineImpl::Restore() {
                     .on_reader_change = [mailbox = mailbox_] { mailbox->Wake(); }});
   if (!loaded.ok()) return loaded.status();
   if (keeper_) keeper_->BeforeRestore();
-  session_journal_.Restored(loaded->sessions, loaded->last_log);
-  sessions_.Restore(std::move(loaded->sessions), std::move(loaded->creations));
+  session_journal_.Restored(loaded->sessions, loaded->damaged, loaded->logs);
+  sessions_.Restore(std::move(loaded->sessions), std::move(loaded->damaged),
+                    std::move(loaded->creations));
   generations_.Restore(std::move(loaded->requests));
   return keeper_ ? keeper_->Restore() : absl::OkStatus();
 }
@@ -166,11 +167,7 @@ void EngineImpl::CreateSession(SessionName name, memory::SpanSettings settings,
 }
 
 void EngineImpl::GetSession(SessionName name, Done<SessionInfo> done) {
-  PostRead(std::move(done), [this, name = std::move(name)]() -> absl::StatusOr<SessionInfo> {
-    absl::StatusOr<std::shared_ptr<Session>> session = sessions_.Find(name);
-    if (!session.ok()) return session.status();
-    return sessions_.InfoOf(**session);
-  });
+  PostRead(std::move(done), [this, name = std::move(name)] { return sessions_.Info(name); });
 }
 
 void EngineImpl::ListSessions(std::string tenant, std::string after, int32_t limit,
@@ -187,7 +184,7 @@ void EngineImpl::DeleteSession(SessionName name, std::optional<memory::Position>
     if (!alive.ok()) return done(alive);
     const auto session = sessions_.Find(name);
     const absl::Status status = sessions_.Delete(name, expected_position);
-    if (keeper_ && status.ok()) keeper_->HoldUntilDurable(**session);
+    if (keeper_ && status.ok() && session.ok()) keeper_->HoldUntilDurable(**session);
     ledger_.Tell(
         [done, status](const absl::Status& durable) { done(durable.ok() ? status : durable); });
   });
@@ -344,6 +341,7 @@ void EngineImpl::OnTurn() {
             .tiles_total = pool_.tiles().capacity(),
             .slots_used = pool_.slots().used_count(),
             .slots_total = pool_.slots().capacity(),
+            .integrity_errors = sessions_.damage_found(),
             .recomputed_tokens = loop_.recomputed(),
             .state_point_bytes = pool_.points().used_bytes(),
             .heartbeat = now};

@@ -69,6 +69,15 @@ struct Session {
   absl::Status PrepareIndex();
 };
 
+// A session that can only be deleted: some of its records are damaged or missing.
+struct DamagedSession {
+  SessionName name;
+  absl::Status why;
+  // What those of its records that can be read hold of logs, of the session and each snapshot.
+  std::vector<LogSegment> segments;
+  bool all_logs_known = true;  // false: it may hold others, too
+};
+
 // Keeps a session's memory where it is while room for others is made.
 class SessionPin {
  public:

@@ -18,8 +18,22 @@ constexpr int64_t kRoomShare = 64;
 absl::StatusOr<std::shared_ptr<Session>> SessionTable::Find(const SessionName& name) const {
   const auto found = sessions_.find(name);
   if (found != sessions_.end()) return found->second;
+  if (const auto damaged = damaged_.find(name); damaged != damaged_.end()) {
+    return absl::DataLossError(absl::StrCat("session: ", name.ToString(),
+                                            " is damaged and can only be deleted: ",
+                                            damaged->second.why.message()));
+  }
   return absl::NotFoundError(
       absl::StrCat("session: there is no ", name.ToString(), "; create it first"));
+}
+
+absl::StatusOr<SessionInfo> SessionTable::Info(const SessionName& name) const {
+  if (const auto damaged = damaged_.find(name); damaged != damaged_.end()) {
+    return InfoOf(damaged->second);
+  }
+  absl::StatusOr<std::shared_ptr<Session>> session = Find(name);
+  if (!session.ok()) return session.status();
+  return InfoOf(**session);
 }
 
 absl::StatusOr<std::shared_ptr<Session>> SessionTable::FindAwake(const SessionName& name) const {
@@ -53,6 +67,11 @@ absl::Status SessionTable::CheckNew(const SessionName& name) const {
   if (sessions_.contains(name)) {
     return absl::AlreadyExistsError(
         absl::StrCat("session_id: ", name.ToString(), " exists; choose another"));
+  }
+  if (damaged_.contains(name)) {
+    return absl::FailedPreconditionError(absl::StrCat("session_id: ", name.ToString(),
+                                                      " exists and is damaged; delete it first, or "
+                                                      "choose another"));
   }
   if (sessions_.size() >= static_cast<size_t>(rules_.max_sessions)) {
     return absl::ResourceExhaustedError(
@@ -145,16 +164,30 @@ absl::StatusOr<SessionInfo> SessionTable::Fork(
 std::vector<SessionInfo> SessionTable::List(const std::string& tenant, const std::string& after,
                                             int32_t limit) const {
   std::vector<SessionInfo> infos;
-  for (auto it = sessions_.upper_bound(SessionName{tenant, after});
-       it != sessions_.end() && it->first.tenant == tenant; ++it) {
-    if (infos.size() >= static_cast<size_t>(limit)) break;
-    infos.push_back(InfoOf(*it->second));
+  const SessionName from{tenant, after};
+  auto whole = sessions_.upper_bound(from);
+  auto damaged = damaged_.upper_bound(from);
+  while (infos.size() < static_cast<size_t>(limit)) {
+    const bool any_whole = whole != sessions_.end() && whole->first.tenant == tenant;
+    const bool any_damaged = damaged != damaged_.end() && damaged->first.tenant == tenant;
+    if (!any_whole && !any_damaged) break;
+    if (any_whole && (!any_damaged || whole->first < damaged->first)) {
+      infos.push_back(InfoOf(*(whole++)->second));
+    } else {
+      infos.push_back(InfoOf((damaged++)->second));
+    }
   }
   return infos;
 }
 
 absl::Status SessionTable::Delete(const SessionName& name,
                                   std::optional<memory::Position> expected_position) {
+  if (const auto damaged = damaged_.find(name); damaged != damaged_.end()) {
+    if (absl::Status health = journal_->health(); !health.ok()) return health;
+    journal_->Deleted(damaged->second);
+    damaged_.erase(damaged);
+    return absl::OkStatus();
+  }
   absl::StatusOr<std::shared_ptr<Session>> session = Find(name);
   if (!session.ok()) return session.status();
   absl::Status status = CheckWritable(**session, expected_position);
@@ -231,6 +264,14 @@ SessionInfo SessionTable::InfoOf(const Session& session) const {
           .bit_identical = session.bit_identical};
 }
 
+SessionInfo SessionTable::InfoOf(const DamagedSession& session) {
+  SessionInfo info;
+  info.name = session.name;
+  info.tier = SessionTier::kAsleep;
+  info.damage = std::string(session.why.message());
+  return info;
+}
+
 int64_t SessionTable::BytesOf(const memory::SessionMemory& memory) const {
   const auto bytes = [](int64_t count, size_t each) { return count * static_cast<int64_t>(each); };
   return bytes(memory.page_count(), pool_->pages().page_bytes()) +
@@ -239,7 +280,14 @@ int64_t SessionTable::BytesOf(const memory::SessionMemory& memory) const {
 }
 
 void SessionTable::Restore(std::vector<std::shared_ptr<Session>> sessions,
+                           std::vector<DamagedSession> damaged,
                            std::vector<RestoredCreation> creations) {
+  const auto damaged_before = std::exchange(damaged_, {});
+  for (DamagedSession& session : damaged) {
+    if (!damaged_before.contains(session.name)) ++damage_found_;
+    const SessionName name = session.name;
+    damaged_.emplace(name, std::move(session));
+  }
   auto before = std::exchange(sessions_, {});
   for (std::shared_ptr<Session>& session : sessions) {
     session->requests.OnForget([this](const Request& r) { journal_->Forgotten(r); });

@@ -58,7 +58,10 @@ class SessionTable {
   absl::StatusOr<SessionInfo> Fork(const SessionName& parent, const Creation& creation,
                                    const std::function<void(memory::SpanSettings*)>& edit,
                                    std::optional<memory::Position> expected_position);
+  // DATA_LOSS for one that is damaged.
   absl::StatusOr<std::shared_ptr<Session>> Find(const SessionName& name) const;
+  // Also of a damaged one.
+  absl::StatusOr<SessionInfo> Info(const SessionName& name) const;
   // Gives `session` memory if it has none; RESOURCE_EXHAUSTED when there is none to give.
   absl::Status Wake(Session* session) const { return session->Wake(pool_); }
   // Both.
@@ -75,8 +78,10 @@ class SessionTable {
 
   // Replaces everything by what the journal has. A session that was here before keeps of its
   // memory what its log still says. Precondition: nothing works on a session.
-  void Restore(std::vector<std::shared_ptr<Session>> sessions,
+  void Restore(std::vector<std::shared_ptr<Session>> sessions, std::vector<DamagedSession> damaged,
                std::vector<RestoredCreation> creations);
+  // Sessions that were found damaged so far.
+  int64_t damage_found() const { return damage_found_; }
 
   // Every session writes to a new log from now on.
   void BeginNewLogs();
@@ -90,6 +95,7 @@ class SessionTable {
   }
 
   SessionInfo InfoOf(const Session& session) const;
+  static SessionInfo InfoOf(const DamagedSession& session);
   // Forgets creations and generations that nobody may ask for any more.
   void Expire();
   size_t size() const { return sessions_.size(); }
@@ -118,6 +124,8 @@ class SessionTable {
   SessionJournal* journal_;
   std::function<absl::Time()> now_;
   std::map<SessionName, std::shared_ptr<Session>> sessions_;
+  std::map<SessionName, DamagedSession> damaged_;  // none of them is in sessions_
+  int64_t damage_found_ = 0;
   std::map<CreationKey, Made> made_;
   // Keys of made_ by age.
   std::multimap<absl::Time, CreationKey> made_order_;

@@ -46,7 +46,7 @@ struct MemoryLimits {
   int32_t max_promoted_pages = 1 << 12;
   int64_t max_promoted_bytes_per_step = 8 << 20;  // copied between two steps
   int32_t max_state_slots = 512;
-  StatePointLimits points;
+  StatePointLimits points = {};
 };
 
 // The stores that all sessions of one model share.

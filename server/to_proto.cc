@@ -99,6 +99,7 @@ v1::Session ToProto(const SessionInfo& info, const ServedModel& served) {
   to.set_tier(ToProto(info.tier));
   *to.mutable_last_use_time() = Timestamp(info.last_use_time);
   to.set_bit_identical(info.bit_identical);
+  to.set_damage(info.damage);
   return to;
 }
 

@@ -151,6 +151,11 @@ absl::StatusOr<LogId> ParseEndKey(std::string_view key) {
   return TakeHighFirst(key.substr(2));
 }
 
+absl::StatusOr<LogId> ParseRunLog(std::string_view key) {
+  if (!key.starts_with("t/") || key.size() != 18) return BadKey("run");
+  return TakeHighFirst(key.substr(2, 8));
+}
+
 absl::StatusOr<memory::Position> ParseRunKey(std::string_view key) {
   if (!key.starts_with("t/") || key.size() != 18) return BadKey("run");
   const uint64_t begin = TakeHighFirst(key.substr(10));

@@ -73,6 +73,7 @@ absl::StatusOr<SnapshotName> ParseSnapshotKey(std::string_view key);
 absl::StatusOr<std::pair<std::string, std::string>> ParseCreationKey(std::string_view key);
 absl::StatusOr<LogId> ParseEndKey(std::string_view key);
 absl::StatusOr<memory::Position> ParseRunKey(std::string_view key);
+absl::StatusOr<LogId> ParseRunLog(std::string_view key);
 
 }  // namespace eidetic
 
