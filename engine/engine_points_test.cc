@@ -95,8 +95,8 @@ TEST_F(EnginePointsTest, ARewindIntoAnAnswer) {
   const auto expected = TokensOf(Answer(Spec("short", "and?", 6)));
   Computed();
   EXPECT_EQ(TokensOf(Answer(Spec("a", "and?", 6))), expected);
-  // 97 is the first border that is 32 after 64.
-  EXPECT_EQ(Computed(), 117 - 97 + 4 + 5);
+  // The prompt was cut at 96.
+  EXPECT_EQ(Computed(), 117 - 96 + 4 + 5);
 }
 
 TEST_F(EnginePointsTest, ASessionThatSleepsGoesBackByItsCheckpoint) {

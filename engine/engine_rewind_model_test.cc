@@ -34,8 +34,7 @@ class EngineRewindModelTest : public EngineTest,
     limits.memory.max_pages = 4096;
     limits.memory.points.spacing_tokens = 64;
     limits.keeping.checkpoint_idle = absl::Hours(1);
-    auto engine =
-        Engine::Create(kDemo, backend_.get(), {.limits = limits, .data_folder = folder_});
+    auto engine = Engine::Create(kDemo, backend_.get(), {.limits = limits, .data_folder = folder_});
     ASSERT_TRUE(engine.ok()) << engine.status();
     engine_ = *std::move(engine);
   }
@@ -69,9 +68,8 @@ class EngineRewindModelTest : public EngineTest,
   }
 
   absl::Status CheckpointAll() {
-    return Wait<absl::Status>([&](auto done) {
-      engine_->CheckpointAll(absl::Now() + absl::Seconds(10), done);
-    });
+    return Wait<absl::Status>(
+        [&](auto done) { engine_->CheckpointAll(absl::Now() + absl::Seconds(10), done); });
   }
 
   // Outlives the engine.

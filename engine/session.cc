@@ -38,8 +38,7 @@ void Session::DropMemory() {
 }
 
 absl::Status Session::PrepareIndex() {
-  return memory->Reindex(
-      memory::SummaryFor(settings.At(computed()), memory->geometry().bounding));
+  return memory->Reindex(memory::SummaryFor(settings.At(computed()), memory->geometry().bounding));
 }
 
 absl::StatusOr<SessionWork> SessionWork::Begin(std::shared_ptr<Session> session,

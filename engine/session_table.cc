@@ -19,9 +19,9 @@ absl::StatusOr<std::shared_ptr<Session>> SessionTable::Find(const SessionName& n
   const auto found = sessions_.find(name);
   if (found != sessions_.end()) return found->second;
   if (const auto damaged = damaged_.find(name); damaged != damaged_.end()) {
-    return absl::DataLossError(absl::StrCat("session: ", name.ToString(),
-                                            " is damaged and can only be deleted: ",
-                                            damaged->second.why.message()));
+    return absl::DataLossError(
+        absl::StrCat("session: ", name.ToString(),
+                     " is damaged and can only be deleted: ", damaged->second.why.message()));
   }
   return absl::NotFoundError(
       absl::StrCat("session: there is no ", name.ToString(), "; create it first"));
@@ -93,8 +93,9 @@ bool SessionTable::MakeRoom(int64_t pages) {
   for (const Session* session : sessions) {
     if (moved >= wanted) break;
     if (session->memory == nullptr) continue;
-    const SpanPlan plan = PlanSpan(session->settings.last(), rules_.block_tokens, /*retrieves=*/true,
-                                   session->computed(), memory::TokenKind::kGenerated);
+    const SpanPlan plan =
+        PlanSpan(session->settings.last(), rules_.block_tokens, /*retrieves=*/true,
+                 session->computed(), memory::TokenKind::kGenerated);
     if (plan.first >= plan.last) continue;
     moved += session->memory->MoveToHost(plan.first, plan.last, wanted - moved);
   }

@@ -9,9 +9,8 @@ namespace eidetic::memory {
 
 const SpanSettings& SettingsHistory::At(Position position) const {
   CHECK_GE(position, 0);
-  const auto after =
-      std::upper_bound(parts_.begin(), parts_.end(), position,
-                       [](Position p, const Part& part) { return p < part.begin; });
+  const auto after = std::upper_bound(parts_.begin(), parts_.end(), position,
+                                      [](Position p, const Part& part) { return p < part.begin; });
   return (after - 1)->settings;
 }
 
@@ -23,8 +22,8 @@ void SettingsHistory::Change(Position begin, const SpanSettings& settings) {
 
 Position SettingsHistory::CommonPrefix(const SettingsHistory& other) const {
   constexpr Position kNever = std::numeric_limits<Position>::max();
-  const auto [mine, theirs] = std::mismatch(parts_.begin(), parts_.end(), other.parts_.begin(),
-                                            other.parts_.end());
+  const auto [mine, theirs] =
+      std::mismatch(parts_.begin(), parts_.end(), other.parts_.begin(), other.parts_.end());
   return std::min(mine == parts_.end() ? kNever : mine->begin,
                   theirs == other.parts_.end() ? kNever : theirs->begin);
 }

@@ -134,9 +134,7 @@ int64_t StatePointStore::used_bytes() const {
   return int64_t{host_.used_count()} * static_cast<int64_t>(host_.page_bytes());
 }
 
-StatePoints::StatePoints(StatePointStore* store) : store_(store) {
-  store_->sessions_.insert(this);
-}
+StatePoints::StatePoints(StatePointStore* store) : store_(store) { store_->sessions_.insert(this); }
 
 StatePoints::~StatePoints() { store_->sessions_.erase(this); }
 

@@ -36,8 +36,8 @@ class StatePointsTest : public testing::Test {
   bool Holds(const StatePoint& point) {
     State state(-1);
     store_->Restore(point, state.bytes);
-    return state.bytes[0] == point.position / 10 % 100 && state.bytes[kStateBytes - 1] ==
-           state.bytes[0];
+    return state.bytes[0] == point.position / 10 % 100 &&
+           state.bytes[kStateBytes - 1] == state.bytes[0];
   }
 
   SlowArena arena_{1 << 24};

@@ -41,9 +41,8 @@ void AddSessionRow(const v1::Session& session, TextTable* table) {
   const absl::Time last_use = absl::FromUnixSeconds(session.last_use_time().seconds());
   table->AddRow({session.name(), session.model(), PolicyName(session.attention().policy()),
                  session.damage().empty() ? TierName(session.tier()) : "DAMAGED",
-                 WithThousands(session.position()),
-                 WithThousands(session.computed_position()), session.busy() ? "yes" : "no",
-                 WithThousands(session.memory_bytes()),
+                 WithThousands(session.position()), WithThousands(session.computed_position()),
+                 session.busy() ? "yes" : "no", WithThousands(session.memory_bytes()),
                  absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", last_use, absl::UTCTimeZone())});
 }
 

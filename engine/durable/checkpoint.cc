@@ -6,12 +6,14 @@
 #include <limits>
 
 #include "absl/strings/str_cat.h"
+#include "memory/durable/checksum.h"
 #include "memory/durable/record.h"
 
 namespace eidetic {
 namespace {
 
 constexpr uint64_t kVersion = 2;
+constexpr size_t kSealBytes = sizeof(uint64_t);
 
 bool AllOfSize(const std::vector<std::vector<memory::ExtentRef>>& layers, size_t bytes) {
   for (const auto& layer : layers) {
@@ -39,12 +41,18 @@ std::string EncodeCheckpoint(const CheckpointRecord& record, bool bit_identical)
   }
   to.Varint(bit_identical);
   to.String(record.manifest.Encode());
+  to.Fixed64(memory::Checksum(to.bytes()));
   return to.Take();
 }
 
 absl::StatusOr<CheckpointRecord> DecodeCheckpoint(
     std::string_view bytes, const memory::CheckpointManifest::ReadPiece& read) {
-  memory::RecordReader from(bytes);
+  const std::string_view sealed =
+      bytes.substr(0, bytes.size() - std::min(bytes.size(), kSealBytes));
+  if (memory::RecordReader(bytes.substr(sealed.size())).Fixed64() != memory::Checksum(sealed)) {
+    return absl::DataLossError("checkpoint: its checksum does not match");
+  }
+  memory::RecordReader from(sealed);
   if (from.Varint() != kVersion) {
     return absl::FailedPreconditionError(
         "checkpoint: of a version that this server does not know; start the server that wrote it");

@@ -86,7 +86,8 @@ absl::Status WritePoints(const SessionImage& image, const CheckpointBase& base, 
   std::vector<memory::Position> positions;
   for (const auto& [position, ref] : states) positions.push_back(position);
   while (positions.size() > base.max_points) {
-    positions.erase(positions.begin() + static_cast<std::ptrdiff_t>(memory::LeastMissed(positions)));
+    positions.erase(positions.begin() +
+                    static_cast<std::ptrdiff_t>(memory::LeastMissed(positions)));
   }
   for (memory::Position position : positions) {
     if (const ExtentRef* kept = states.at(position); kept != nullptr) {
@@ -191,9 +192,9 @@ absl::StatusOr<std::string> ReadPiece(const memory::ExtentStore& store, const Ex
   return bytes;
 }
 
-absl::Status ReadExtents(const memory::ExtentStore& store,
-                         const CheckpointManifest& manifest, const ExtentRef& state,
-                         memory::SessionLoad* load, const std::atomic<bool>& stop) {
+absl::Status ReadExtents(const memory::ExtentStore& store, const CheckpointManifest& manifest,
+                         const ExtentRef& state, memory::SessionLoad* load,
+                         const std::atomic<bool>& stop) {
   absl::Status status = Read(
       store, manifest.pages, load->blocks(), stop,
       [load](int64_t layer, int64_t block, auto bytes) { load->WritePage(layer, block, bytes); });

@@ -39,9 +39,8 @@ absl::StatusOr<memory::CheckpointManifest> WriteExtents(memory::ExtentStore* sto
 // Fills `load` up to its position, where the manifest has `state`. Precondition: CheckSizes has
 // passed.
 absl::Status ReadExtents(const memory::ExtentStore& store,
-                         const memory::CheckpointManifest& manifest,
-                         const memory::ExtentRef& state, memory::SessionLoad* load,
-                         const std::atomic<bool>& stop);
+                         const memory::CheckpointManifest& manifest, const memory::ExtentRef& state,
+                         memory::SessionLoad* load, const std::atomic<bool>& stop);
 
 // The content of an extent that is a piece of a manifest. Errors: those of ExtentStore::Read.
 absl::StatusOr<std::string> ReadPiece(const memory::ExtentStore& store,

@@ -96,9 +96,7 @@ class SessionKeeper {
   memory::Position Kept(const Session& session, const Checkpoint* checkpoint) const;
   // Of the two that the session has, the one that keeps most; null: neither keeps anything.
   std::shared_ptr<Checkpoint> Best(const Session& session) const;
-  memory::Position Kept(const Session& session) const {
-    return Kept(session, Best(session).get());
-  }
+  memory::Position Kept(const Session& session) const { return Kept(session, Best(session).get()); }
   bool CanLoad(const Session& session) const;
   bool CanSleep(const Session& session) const;
   bool IsHere(const SessionPtr& session) const;
@@ -125,7 +123,7 @@ class SessionKeeper {
   bool Sleep(const std::function<bool()>& enough);
   // `which`: of the session, where it goes.
   void Adopt(const absl::StatusOr<SessionName>& name, std::string_view value,
-             std::shared_ptr<Checkpoint> Session::* which);
+             std::shared_ptr<Checkpoint> Session::*which);
   // Why what the journal has can not be loaded, if so.
   absl::Status CheckAdopted(const Session& session, const Checkpoint& checkpoint) const;
   memory::CheckpointBinding BindingFor(const Checkpoint& checkpoint) const;
@@ -138,7 +136,7 @@ class SessionKeeper {
   std::optional<Drain> drain_;
   absl::Time last_scan_ = absl::InfinitePast();
   bool scan_now_ = false;
-  bool all_read_ = true;           // at the last Restore
+  bool all_read_ = true;          // at the last Restore
   bool short_of_memory_ = false;  // sessions that rest are checkpointed at once
   int64_t under_way_ = 0;
   int64_t asleep_ = 0;  // sessions, at the last scan

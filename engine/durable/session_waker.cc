@@ -59,7 +59,7 @@ absl::Status SessionKeeper::CheckAdopted(const Session& session,
 }
 
 void SessionKeeper::Adopt(const absl::StatusOr<SessionName>& name, std::string_view value,
-                          std::shared_ptr<Checkpoint> Session::* which) {
+                          std::shared_ptr<Checkpoint> Session::*which) {
   const auto found = name.ok() ? parts_.sessions->Find(*name) : name.status();
   if (!found.ok()) {
     LOG(ERROR) << "a checkpoint has no session: " << found.status();
@@ -108,8 +108,8 @@ void SessionKeeper::Load(const SessionPtr& session) {
   const std::shared_ptr<Checkpoint> from = Best(*session);
   const memory::Position position = Kept(*session, from.get());
   const memory::MemoryGeometry& geometry = parts_.pool->geometry();
-  const SpanPlan plan = PlanSpan(session->settings.last(), geometry.layout.block_size, /*retrieves=*/true,
-                                 position, memory::TokenKind::kGenerated);
+  const SpanPlan plan = PlanSpan(session->settings.last(), geometry.layout.block_size,
+                                 /*retrieves=*/true, position, memory::TokenKind::kGenerated);
   auto load = memory::SessionLoad::Begin(
       parts_.pool,
       {.position = position,

@@ -48,9 +48,8 @@ absl::Status LoadBlocks(const CheckpointManifest::ReadPiece& read, CheckpointMan
 }  // namespace
 
 int64_t NamedAbove(const ExtentLists& pieces, size_t level) {
-  return level + 1 < pieces.size()
-             ? static_cast<int64_t>(pieces[level + 1].size()) * kPieceFanout
-             : 0;
+  return level + 1 < pieces.size() ? static_cast<int64_t>(pieces[level + 1].size()) * kPieceFanout
+                                   : 0;
 }
 
 int64_t BlocksInPieces(const CheckpointManifest& manifest) {
