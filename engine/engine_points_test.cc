@@ -145,6 +145,19 @@ TEST_F(EnginePointsTest, ASnapshotsPastIsComputedFromTheNearestCommonState) {
   ExpectAs("a", {text}, 300 - 128);
 }
 
+// What sleeps and has nothing in common with the snapshot has nothing to go back to.
+TEST_F(EnginePointsTest, ASnapshotOfAnotherPastIsRestoredAsleep) {
+  Start(Limits());
+  ASSERT_TRUE(Create("a").ok());
+  Pour("a", "one past");
+  ASSERT_TRUE(Snapshot("a", "one").ok());
+  ASSERT_TRUE(Rewind("a", 0).ok());
+  Pour("a", "quite another");
+  RestartAll();
+  ASSERT_TRUE(Restore("a", "one").ok());
+  ExpectAs("a", {"one past"}, 8);
+}
+
 TEST_F(EnginePointsTest, ManyTokensKeepFewStates) {
   Start(Limits());
   ASSERT_TRUE(Create("a").ok());

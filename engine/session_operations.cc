@@ -39,7 +39,8 @@ void KeepForSnapshots(Session* session, memory::Position kept) {
 // that ended where the logs part may go on there, so that point is none to go on from, unless
 // `next` ends there too.
 memory::Position LastHeld(memory::Position common, const memory::TokenLog& next) {
-  return common == next.size() ? common : common - 1;
+  if (common == next.size()) return common;
+  return std::max<memory::Position>(0, common - 1);  // nothing is a state of every log
 }
 
 // The model remembers no more of the session than its first `end` tokens.
