@@ -27,9 +27,9 @@
 namespace eidetic::memory {
 
 struct StatePointLimits {
-  int32_t max_points = 32;                   // of one session; 0: none are kept
-  int64_t max_bytes = int64_t{2} << 30;      // of all sessions, in the host's memory
-  int64_t spacing_tokens = 512;              // from one to the next, at least
+  int32_t max_points = 32;               // of one session; 0: none are kept
+  int64_t max_bytes = int64_t{2} << 30;  // of all sessions, in the host's memory
+  int64_t spacing_tokens = 512;          // from one to the next, at least
 };
 
 // Which of `positions` (rising) is missed least, as an index: the spacing, seen from the newest,

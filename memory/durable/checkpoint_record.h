@@ -64,7 +64,7 @@ struct CheckpointManifest {
   std::vector<std::vector<ExtentRef>> pages;
   // [attention layer][tile]; equally many in each layer, not more than blocks.
   std::vector<std::vector<ExtentRef>> tiles;
-  ExtentRef state;  // binding.state_bytes of content
+  ExtentRef state;                  // binding.state_bytes of content
   std::vector<StateExtent> points;  // positions rise, from 1 to below `position`
   // [level][piece]: piece i of level 0 names blocks [i, i + 1) * kPieceBlocks. Level i + 1 has
   // one piece for each kPieceFanout of level i, and the last level less than that.
@@ -75,7 +75,8 @@ struct CheckpointManifest {
   // How many pieces of level 0 there can be.
   int64_t WholePieces() const;
 
-  // What no piece names. Ends in an XXH3-64 over all before. Precondition, CHECKed: what Decode demands.
+  // What no piece names. Ends in an XXH3-64 over all before. Precondition, CHECKed: what Decode
+  // demands.
   std::string Encode() const;
   // DATA_LOSS unless Encode gave these very bytes; FAILED_PRECONDITION for another format's; what
   // `read`, which gives a piece's content, gives. Allocates no more than a small multiple of
