@@ -88,6 +88,9 @@ struct SessionInfo {
   absl::Duration expire_after = absl::ZeroDuration();  // of rest; 0: never
   // False once it was loaded from a checkpoint that another build or kind of device made.
   bool bit_identical = true;
+  // Not empty: its records are damaged, and why. Nothing else is known of it, and it can only be
+  // deleted: everything else gives DATA_LOSS, and its name is not free.
+  std::string damage = "";
 };
 
 struct SnapshotInfo {
@@ -134,6 +137,11 @@ struct EngineStats {
   // Counters: sessions that slept because they rested long, and because others needed the room.
   int64_t sessions_slept = 0, sessions_pushed = 0;
   int64_t sessions_expired = 0;  // a counter
+  int64_t integrity_errors = 0;  // counter: sessions and checkpoints that were found damaged
+  // Counter: tokens that were computed again, since their session went back, or its memory was
+  // lost or could not be loaded.
+  int64_t recomputed_tokens = 0;
+  int64_t state_point_bytes = 0;  // of state checkpoints, in the host's memory
   // Counters: checkpoints that are durable, that could not be written, that could not be loaded
   // (those sessions are computed again from their logs); sessions loaded; bytes of extents.
   int64_t checkpoints_written = 0, checkpoints_failed = 0, checkpoints_refused = 0;

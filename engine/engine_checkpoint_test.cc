@@ -65,6 +65,42 @@ TEST_F(EngineCheckpointTest, OnlyWhatIsNewIsWritten) {
   EXPECT_TRUE(Eventually([&] { return engine_->Stats().checkpoints_written == 2; }));
 }
 
+// A manifest names 4,200 blocks: a few lines of it are new.
+TEST_F(EngineCheckpointTest, AManifestIsWrittenAsFarAsItIsNew) {
+  EngineLimits limits = SmallLimits();
+  limits.memory.max_pages = 1 << 14;
+  limits.plan.max_batch_tokens = 1 << 12;
+  const auto manifest_bytes = [this] {
+    return (*memory::Journal::Open(journal_))->Get(CheckpointKeyOf(Name("a")))->size();
+  };
+  Start(limits);
+  ASSERT_TRUE(Create("a").ok());
+  Pour("a", std::string(30 * 16, 'x'));
+  ASSERT_TRUE(CheckpointAll().ok());
+  Stop();
+  const size_t small = manifest_bytes();
+  Start(limits);
+  Pour("a", std::string(4200 * 16, 'x'));
+  ASSERT_TRUE(CheckpointAll().ok());
+  const int64_t whole = engine_->Stats().checkpoint_bytes;
+  Pour("a", "little");
+  ASSERT_TRUE(CheckpointAll().ok());
+  const int64_t added = engine_->Stats().checkpoint_bytes - whole;
+  const auto expected = TokensOf(Answer(Spec("a", "and?", 6)));
+  ASSERT_TRUE(Rewind("a", 4230 * 16 + 6).ok());
+  Stop();
+  const size_t large = manifest_bytes();
+  // Two pages of 512 bytes in each layer, their tiles, a state, and less than 64 pieces' names.
+  EXPECT_LT(added, 8'000);
+  EXPECT_LT(large, 3 * small) << "140 times the blocks";
+  std::printf("bench name=manifest blocks=30 bytes=%zu\n", small);
+  std::printf("bench name=manifest blocks=4231 bytes=%zu extents_added=%lld\n", large,
+              static_cast<long long>(added));
+  Start(limits);
+  EXPECT_EQ(TokensOf(Answer(Spec("a", "and?", 6))), expected);
+  EXPECT_LT(ComputedTokens(), 50);
+}
+
 TEST_F(EngineCheckpointTest, RestingAndBusySessionsAreCheckpointedInTime) {
   EngineLimits limits = SmallLimits();
   limits.keeping.checkpoint_tokens = 64;

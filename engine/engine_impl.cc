@@ -117,8 +117,9 @@ absl::Status EngineImpl::Restore() {
                     .on_reader_change = [mailbox = mailbox_] { mailbox->Wake(); }});
   if (!loaded.ok()) return loaded.status();
   if (keeper_) keeper_->BeforeRestore();
-  session_journal_.Restored(loaded->sessions, loaded->last_log);
-  sessions_.Restore(std::move(loaded->sessions), std::move(loaded->creations));
+  session_journal_.Restored(loaded->sessions, loaded->damaged, loaded->logs);
+  sessions_.Restore(std::move(loaded->sessions), std::move(loaded->damaged),
+                    std::move(loaded->creations));
   generations_.Restore(std::move(loaded->requests));
   return keeper_ ? keeper_->Restore() : absl::OkStatus();
 }
@@ -173,16 +174,12 @@ void EngineImpl::CreateSession(SessionName name, memory::SpanSettings settings,
   SessionTable::Creation creation{std::move(name), std::move(request_id), std::move(fingerprint),
                                   expire_after};
   Post(std::move(done), [this, creation = std::move(creation), settings] {
-    return sessions_.Create(creation, settings);
+    return sessions_.Create(creation, memory::SettingsHistory(settings));
   });
 }
 
 void EngineImpl::GetSession(SessionName name, Done<SessionInfo> done) {
-  PostRead(std::move(done), [this, name = std::move(name)]() -> absl::StatusOr<SessionInfo> {
-    absl::StatusOr<std::shared_ptr<Session>> session = sessions_.Find(name);
-    if (!session.ok()) return session.status();
-    return sessions_.InfoOf(**session);
-  });
+  PostRead(std::move(done), [this, name = std::move(name)] { return sessions_.Info(name); });
 }
 
 void EngineImpl::ListSessions(std::string tenant, std::string after, int32_t limit,
@@ -197,9 +194,11 @@ void EngineImpl::DeleteSession(SessionName name, std::optional<memory::Position>
   mailbox_->Post([this, name = std::move(name), expected_position,
                   done = std::move(done)](absl::Status alive) {
     if (!alive.ok()) return done(alive);
-    ledger_.Tell([done, status = Delete(name, expected_position)](const absl::Status& durable) {
-      done(durable.ok() ? status : durable);
-    });
+    const auto session = sessions_.Find(name);
+    const absl::Status status = sessions_.Delete(name, expected_position);
+    if (keeper_ && status.ok() && session.ok()) keeper_->HoldUntilDurable(**session);
+    ledger_.Tell(
+        [done, status](const absl::Status& durable) { done(durable.ok() ? status : durable); });
   });
 }
 
@@ -268,9 +267,9 @@ absl::StatusOr<EngineImpl::Probe> EngineImpl::MakeProbe(
   if (session) {
     absl::StatusOr<std::shared_ptr<Session>> parent = sessions_.FindAwake(*session);
     if (!parent.ok()) return parent.status();
-    branch = sessions_.Branch(**parent, (*parent)->settings);
+    branch = sessions_.Branch(**parent, (*parent)->settings.last());
   } else {
-    branch = sessions_.MakeEmpty(settings);
+    branch = sessions_.MakeEmpty(memory::SettingsHistory(settings));
   }
   if (!branch.ok()) return branch.status();
   const memory::Position begin = (*branch)->position();
@@ -315,7 +314,7 @@ absl::Status EngineImpl::StartSearch(const SessionName& session,
                                      Done<SearchResult> done) {
   absl::StatusOr<Probe> probe = MakeProbe(session, {}, tokens);
   if (!probe.ok()) return TellUnlessShort(probe.status(), done);
-  if (probe->branch->settings.policy != memory::AttentionPolicy::kSeAttn) {
+  if (probe->branch->settings.last().policy != memory::AttentionPolicy::kSeAttn) {
     done(absl::FailedPreconditionError(
         "name: the session's policy retrieves nothing; fork it with SE_ATTN and search there"));
     return absl::OkStatus();
@@ -375,6 +374,9 @@ void EngineImpl::OnTurn() {
             .host_sessions = tiers_[1],
             .disk_sessions = tiers_[2],
             .sessions_expired = expired_,
+            .integrity_errors = sessions_.damage_found(),
+            .recomputed_tokens = loop_.recomputed(),
+            .state_point_bytes = pool_.points().used_bytes(),
             .heartbeat = now};
   if (keeper_) keeper_->AddStats(&stats_);
 }
@@ -395,6 +397,7 @@ std::unique_ptr<SessionKeeper> EngineImpl::MakeKeeper() {
                   .observer = context_.observer,
                   .binding = std::move(binding),
                   .query_chunk_tokens = context_.limits.query_chunk_tokens,
+                  .max_points = context_.limits.memory.points.max_points,
                   .limits = context_.limits.keeping,
                   .wake = [mailbox = mailbox_] { mailbox->Wake(); },
                   .now = context_.now});

@@ -14,6 +14,7 @@ absl::Status CheckPositive(const EngineLimits& limits) {
       {"max_batch_tokens", limits.plan.max_batch_tokens},
       {"max_pages", limits.memory.max_pages},
       {"max_state_slots", limits.memory.max_state_slots},
+      {"state_checkpoint_tokens", limits.memory.points.spacing_tokens},
       {"query_chunk_tokens", limits.query_chunk_tokens},
       {"max_sessions", limits.max_sessions},
       {"max_sequences", limits.max_sequences},

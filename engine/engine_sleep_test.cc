@@ -120,13 +120,15 @@ TEST_F(EngineCheckpointTest, AForkWithAnotherIndexWakesWithItsOwn) {
   const auto full = [](memory::SpanSettings* s) { s->policy = memory::AttentionPolicy::kFull; };
   const auto se = [](memory::SpanSettings* s) { s->policy = memory::AttentionPolicy::kSeAttn; };
   ASSERT_TRUE(Fork("a", "full", full).ok());
-  const auto expected = TokensOf(Answer(Spec("a", "and?", 6)));
+  ASSERT_TRUE(Fork("a", "twin", full).ok());
+  const auto expected = TokensOf(Answer(Spec("twin", "and?", 6)));
   Restart();
   EXPECT_EQ(TokensOf(Answer(Spec("full", "and?", 6))), expected);
   EXPECT_LT(ComputedTokens(), 10);
   ASSERT_TRUE(CheckpointAll().ok());
   ASSERT_TRUE(Fork("full", "again", se).ok());
-  const auto further = TokensOf(Answer(Spec("full", "on", 6)));
+  ASSERT_TRUE(Fork("full", "other", se).ok());
+  const auto further = TokensOf(Answer(Spec("other", "on", 6)));
   Restart();
   EXPECT_EQ(TokensOf(Answer(Spec("again", "on", 6))), further);
   EXPECT_GT(engine_->Stats().tiles_used, 0);

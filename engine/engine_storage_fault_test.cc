@@ -128,7 +128,10 @@ TEST_F(EngineStorageFaultTest, PointsOfThePastAreRefusedWholeOnAFullDisk) {
   EXPECT_EQ(Snapshot("a", "refused").status().code(), full);
   EXPECT_EQ(Restore("a", "kept").status().code(), full);
   EXPECT_EQ(DeleteSnapshot("a", "kept").code(), full);
-  EXPECT_EQ(Import("b", {.settings = SmallSettings(), .log = {}}).status().code(), full);
+  EXPECT_EQ(Import("b", {.settings = memory::SettingsHistory(SmallSettings()), .log = {}})
+                .status()
+                .code(),
+            full);
   disk_.Heal();
   EXPECT_TRUE(Eventually([&] {
     clock_seconds_ += 2;

@@ -4,13 +4,13 @@
 #ifndef EIDETIC_ENGINE_EXPORTED_SESSION_H_
 #define EIDETIC_ENGINE_EXPORTED_SESSION_H_
 
-#include "memory/span_settings.h"
+#include "memory/settings_history.h"
 #include "memory/token_log.h"
 
 namespace eidetic {
 
 struct ExportedSession {
-  memory::SpanSettings settings;
+  memory::SettingsHistory settings;
   memory::TokenLog log;
 };
 

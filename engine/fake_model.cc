@@ -19,6 +19,11 @@ uint64_t Mix(uint64_t hash, uint64_t value) {
   return hash ^ (hash >> 29);
 }
 
+uint64_t SettingsHash(const memory::SpanSettings& settings) {
+  uint64_t hash = Mix(static_cast<uint64_t>(settings.policy), settings.window_tokens);
+  return Mix(hash, settings.span_blocks);
+}
+
 // The span of every layer, where it says which pages are hot.
 void AddChoices(const StepChunk& chunk, const std::vector<SpanUse>& span,
                 std::vector<memory::ChosenBlocks>* choices) {
@@ -74,6 +79,8 @@ ChunkResult FakeModel::Compute(const StepChunk& chunk) const {
   State state = *static_cast<const State*>(chunk.memory->state());
   CHECK_EQ(state.tokens, chunk.begin) << "a chunk is out of order";
   CHECK_EQ(chunk.memory->published(), chunk.begin);
+  CHECK(chunk.memory->summary() ==
+        memory::SummaryFor(chunk.settings, chunk.memory->geometry().bounding));
   CHECK_LE(chunk.begin + static_cast<int64_t>(chunk.tokens.size()), chunk.memory->reserved());
   ChunkResult result;
   const auto score = [&](memory::TokenId target) {
@@ -83,6 +90,7 @@ ChunkResult FakeModel::Compute(const StepChunk& chunk) const {
   };
   if (!chunk.tokens.empty()) {
     state.hash = Mix(state.hash, chunk.begin + (uint64_t{1} << 40));  // the border
+    state.hash = Mix(state.hash, SettingsHash(chunk.settings));
   } else if (chunk.output == ChunkOutput::kScore) {
     CHECK_EQ(chunk.targets.size(), 1u);
     score(chunk.targets[0]);

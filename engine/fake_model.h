@@ -1,8 +1,8 @@
-// A model for tests: what it draws is a hash of all tokens and chunk borders so far.
+// A model for tests: what it draws is a hash of all tokens, chunk borders and settings so far.
 //
 // What: keeps its hash in the session's state slot, as a real model keeps its state,
 //   so forks, abandoned steps and cuts show up in the tokens that it draws. CHECKs
-//   that chunks come in order, into memory that is working and reserved.
+//   that chunks come in order, into memory that is working, reserved and indexed as they need.
 // Thread safety: the controls are thread-safe; the rest as HybridModel.
 // Ownership: none beyond values. Preconditions: as HybridModel; CHECKed.
 #ifndef EIDETIC_ENGINE_FAKE_MODEL_H_

@@ -1,8 +1,10 @@
 #include "engine/session.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "memory/span_settings.h"
 
 namespace eidetic {
 
@@ -23,11 +25,20 @@ absl::Status CheckWritable(const Session& session, std::optional<memory::Positio
 
 absl::Status Session::Wake(memory::MemoryPool* pool) {
   if (memory != nullptr) return absl::OkStatus();
-  auto made =
-      memory::SessionMemory::Create(pool, memory::SummaryFor(settings, pool->geometry().bounding));
+  auto made = memory::SessionMemory::Create(
+      pool, memory::SummaryFor(settings.At(0), pool->geometry().bounding));
   if (!made.ok()) return memory::MarkShortage(made.status());
   memory = *std::move(made);
   return absl::OkStatus();
+}
+
+void Session::DropMemory() {
+  seen = std::max(seen, computed());
+  memory.reset();
+}
+
+absl::Status Session::PrepareIndex() {
+  return memory->Reindex(memory::SummaryFor(settings.At(computed()), memory->geometry().bounding));
 }
 
 absl::StatusOr<SessionWork> SessionWork::Begin(std::shared_ptr<Session> session,
@@ -41,6 +52,8 @@ absl::StatusOr<SessionWork> SessionWork::Begin(std::shared_ptr<Session> session,
     return status;
   }
   session->busy = true;
+  // A session without a name never goes back.
+  session->memory->KeepPoints(!session->name.session.empty());
   return SessionWork(std::move(session));
 }
 

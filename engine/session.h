@@ -21,7 +21,7 @@
 #include "engine/scheduler/request_book.h"
 #include "engine/session_name.h"
 #include "memory/session_memory.h"
-#include "memory/span_settings.h"
+#include "memory/settings_history.h"
 #include "memory/token_log.h"
 
 namespace eidetic {
@@ -29,6 +29,7 @@ namespace eidetic {
 // A point of a session's past that stays, whatever becomes of the session.
 struct Snapshot {
   memory::Position position = 0;
+  memory::SettingsHistory settings;  // of its tokens
   absl::Time create_time;
   std::vector<LogSegment> segments;  // where the journal has its tokens; empty without a journal
   // A log that begins with its tokens; null: the session's own does.
@@ -38,7 +39,7 @@ struct Checkpoint;
 
 struct Session {
   SessionName name;  // empty: a throw-away session, known to its work alone
-  memory::SpanSettings settings;
+  memory::SettingsHistory settings;
   memory::TokenLog log;
   std::vector<LogSegment> segments;  // where the journal has the log; empty without a journal
   std::unique_ptr<memory::SessionMemory> memory;  // null: asleep, the model remembers nothing
@@ -48,9 +49,9 @@ struct Session {
   absl::Duration expire_after;
   absl::Time use_recorded = absl::InfinitePast();
   bool busy = false;  // a SessionWork holds it
-  // Of SessionKeeper: the newest durable checkpoint (null: none), whether another is under way,
-  // when a failed one may be tried again, when the session was last needed.
-  std::shared_ptr<Checkpoint> checkpoint;
+  // Of SessionKeeper: the newest durable checkpoint and the one before (null: none), whether
+  // another is under way, when a failed one may be tried again, when the session was last needed.
+  std::shared_ptr<Checkpoint> checkpoint, older;
   bool checkpointing = false;
   absl::Time checkpoint_after = absl::InfinitePast(), used_time = absl::InfinitePast();
   bool bit_identical = true;  // as SessionInfo
@@ -59,11 +60,27 @@ struct Session {
   std::map<std::string, Snapshot> snapshots;
 
   memory::Position position() const { return log.size(); }
+  // Of these tokens, from the beginning on, those that are computed now were computed before.
+  memory::Position seen = 0;
   memory::Position computed() const { return memory == nullptr ? 0 : memory->published(); }
   absl::Time last_use() const { return std::max({update_time, read_time, used_time}); }
 
   // Gives it memory, unless it has. RESOURCE_EXHAUSTED, a shortage, leaves it asleep.
   absl::Status Wake(memory::MemoryPool* pool);
+  // It sleeps.
+  void DropMemory();
+  // Gives its memory the index that the next token to compute needs. RESOURCE_EXHAUSTED: it
+  // has none. Precondition: it is awake, and no step runs.
+  absl::Status PrepareIndex();
+};
+
+// A session that can only be deleted: some of its records are damaged or missing.
+struct DamagedSession {
+  SessionName name;
+  absl::Status why;
+  // What those of its records that can be read hold of logs, of the session and each snapshot.
+  std::vector<LogSegment> segments;
+  bool all_logs_known = true;  // false: it may hold others, too
 };
 
 // Keeps a session's memory where it is while room for others is made.

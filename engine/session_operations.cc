@@ -1,17 +1,13 @@
 #include "engine/session_operations.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "engine/durable/checkpoint.h"
 
 namespace eidetic {
 namespace {
-
-// Those of `segments` that hold tokens before `position`.
-std::vector<LogSegment> SegmentsBelow(std::vector<LogSegment> segments, memory::Position position) {
-  std::erase_if(segments, [&](const LogSegment& s) { return s.begin >= position; });
-  return segments;
-}
 
 const memory::TokenLog& LogOf(const Session& session, const Snapshot& snapshot) {
   return snapshot.log == nullptr ? session.log : *snapshot.log;
@@ -39,11 +35,20 @@ void KeepForSnapshots(Session* session, memory::Position kept) {
   }
 }
 
-// Whether what is computed of a log that has `common` tokens with `next` holds for `next`. A
-// chunk that ended where the logs part may go on there, so that point is none to go on from,
-// unless `next` ends there too.
-bool Holds(memory::Position computed, memory::Position common, const memory::TokenLog& next) {
-  return computed < common || (computed == common && common == next.size());
+// Up to where states of a log that has `common` tokens with `next` are states of `next`. A chunk
+// that ended where the logs part may go on there, so that point is none to go on from, unless
+// `next` ends there too.
+memory::Position LastHeld(memory::Position common, const memory::TokenLog& next) {
+  if (common == next.size()) return common;
+  return std::max<memory::Position>(0, common - 1);  // nothing is a state of every log
+}
+
+// The model remembers no more of the session than its first `end` tokens.
+void ForgetBehind(Session* session, memory::Position end) {
+  session->seen = std::max(session->seen, session->computed());
+  if (session->computed() <= end) return;
+  const SessionPin pin(session);
+  if (!session->memory->Rewind(end)) session->DropMemory();
 }
 
 }  // namespace
@@ -59,12 +64,17 @@ absl::StatusOr<std::shared_ptr<Session>> SessionOperations::FindWritable(
 }
 
 SessionInfo SessionOperations::Replace(Session* session, memory::TokenLog log,
+                                       memory::SettingsHistory past,
                                        std::vector<LogSegment> segments) {
-  const memory::Position common = session->log.CommonPrefix(log);
-  if (!Holds(session->computed(), common, log)) session->memory.reset();
+  past.Change(log.size(), session->settings.last());
+  const memory::Position common =
+      std::min(session->log.CommonPrefix(log), session->settings.CommonPrefix(past));
+  ForgetBehind(session, LastHeld(common, log));
+  session->seen = std::min(session->seen, common);
   session->requests.ForgetBeyond(common);
   KeepForSnapshots(session, common);
   session->log = std::move(log);
+  session->settings = std::move(past);
   session->update_time = now_();
   journal_->Rewound(session, std::move(segments));
   return sessions_->InfoOf(*session);
@@ -80,7 +90,7 @@ absl::StatusOr<SessionInfo> SessionOperations::Rewind(
         "position: is ", position, "; the session has tokens up to ", (*session)->position()));
   }
   if (position == (*session)->position()) return sessions_->InfoOf(**session);
-  return Replace(session->get(), (*session)->log.Prefix(position),
+  return Replace(session->get(), (*session)->log.Prefix(position), (*session)->settings,
                  SegmentsBelow((*session)->segments, position));
 }
 
@@ -101,6 +111,7 @@ absl::StatusOr<SnapshotInfo> SessionOperations::Snapshot(
   const memory::Position position = (*session)->position();
   const eidetic::Snapshot& taken =
       snapshots[name.snapshot] = {.position = position,
+                                  .settings = (*session)->settings,
                                   .create_time = now_(),
                                   .segments = SegmentsBelow((*session)->segments, position),
                                   .log = nullptr};
@@ -140,8 +151,9 @@ absl::StatusOr<SessionInfo> SessionOperations::Restore(
   const auto found = FindSnapshot(session->get(), name.snapshot);
   if (!found.ok()) return found.status();
   eidetic::Snapshot& snapshot = (*found)->second;
-  const SessionInfo info = Replace(
-      session->get(), LogOf(**session, snapshot).Prefix(snapshot.position), snapshot.segments);
+  const SessionInfo info =
+      Replace(session->get(), LogOf(**session, snapshot).Prefix(snapshot.position),
+              snapshot.settings, snapshot.segments);
   snapshot.log.reset();  // the session's own begins with its tokens again
   return info;
 }
@@ -154,7 +166,7 @@ absl::StatusOr<ExportedSession> SessionOperations::Export(
   const auto found = FindSnapshot(session->get(), *snapshot);
   if (!found.ok()) return found.status();
   const eidetic::Snapshot& point = (*found)->second;
-  return ExportedSession{(*session)->settings, LogOf(**session, point).Prefix(point.position)};
+  return ExportedSession{point.settings, LogOf(**session, point).Prefix(point.position)};
 }
 
 absl::StatusOr<SessionInfo> SessionOperations::Import(const SessionName& name,

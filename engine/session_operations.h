@@ -45,8 +45,9 @@ class SessionOperations {
  private:
   absl::StatusOr<std::shared_ptr<Session>> FindWritable(
       const SessionName& name, std::optional<memory::Position> expected_position) const;
-  // The session's past becomes `log`, which stands in `segments`.
-  SessionInfo Replace(Session* session, memory::TokenLog log, std::vector<LogSegment> segments);
+  // The session's past becomes `log`, which stands in `segments`, with the settings of `past`.
+  SessionInfo Replace(Session* session, memory::TokenLog log, memory::SettingsHistory past,
+                      std::vector<LogSegment> segments);
 
   SessionTable* sessions_;
   SessionJournal* journal_;

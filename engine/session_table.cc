@@ -19,8 +19,22 @@ constexpr int64_t kRoomShare = 64;
 absl::StatusOr<std::shared_ptr<Session>> SessionTable::Find(const SessionName& name) const {
   const auto found = sessions_.find(name);
   if (found != sessions_.end()) return found->second;
+  if (const auto damaged = damaged_.find(name); damaged != damaged_.end()) {
+    return absl::DataLossError(
+        absl::StrCat("session: ", name.ToString(),
+                     " is damaged and can only be deleted: ", damaged->second.why.message()));
+  }
   return absl::NotFoundError(
       absl::StrCat("session: there is no ", name.ToString(), "; create it first"));
+}
+
+absl::StatusOr<SessionInfo> SessionTable::Info(const SessionName& name) const {
+  if (const auto damaged = damaged_.find(name); damaged != damaged_.end()) {
+    return InfoOf(damaged->second);
+  }
+  absl::StatusOr<std::shared_ptr<Session>> session = Find(name);
+  if (!session.ok()) return session.status();
+  return InfoOf(**session);
 }
 
 absl::StatusOr<std::shared_ptr<Session>> SessionTable::FindAwake(const SessionName& name) const {
@@ -55,6 +69,11 @@ absl::Status SessionTable::CheckNew(const SessionName& name) const {
     return absl::AlreadyExistsError(
         absl::StrCat("session_id: ", name.ToString(), " exists; choose another"));
   }
+  if (damaged_.contains(name)) {
+    return absl::FailedPreconditionError(absl::StrCat("session_id: ", name.ToString(),
+                                                      " exists and is damaged; delete it first, or "
+                                                      "choose another"));
+  }
   if (sessions_.size() >= static_cast<size_t>(rules_.max_sessions)) {
     return absl::ResourceExhaustedError(
         absl::StrCat("sessions: all ", rules_.max_sessions,
@@ -75,8 +94,9 @@ bool SessionTable::MakeRoom(int64_t pages) {
   for (const Session* session : sessions) {
     if (moved >= wanted) break;
     if (session->memory == nullptr || session->memory->growing()) continue;
-    const SpanPlan plan = PlanSpan(session->settings, rules_.block_tokens, /*retrieves=*/true,
-                                   session->computed(), memory::TokenKind::kGenerated);
+    const SpanPlan plan =
+        PlanSpan(session->settings.last(), rules_.block_tokens, /*retrieves=*/true,
+                 session->computed(), memory::TokenKind::kGenerated);
     if (plan.first >= plan.last) continue;
     moved += session->memory->MoveToHost(plan.first, plan.last, wanted - moved);
   }
@@ -111,7 +131,7 @@ SessionInfo SessionTable::Insert(const Creation& creation, std::shared_ptr<Sessi
 }
 
 absl::StatusOr<SessionInfo> SessionTable::Create(const Creation& creation,
-                                                 const memory::SpanSettings& settings) {
+                                                 const memory::SettingsHistory& settings) {
   absl::StatusOr<std::optional<SessionInfo>> before = MadeBefore(creation);
   if (!before.ok()) return before.status();
   if (*before) return **before;
@@ -140,7 +160,7 @@ absl::StatusOr<SessionInfo> SessionTable::Fork(
   absl::Status status = CheckPosition(**parent, expected_position);
   if (status.ok()) status = CheckNew(creation.name);
   if (!status.ok()) return status;
-  memory::SpanSettings settings = (*parent)->settings;
+  memory::SpanSettings settings = (*parent)->settings.last();
   edit(&settings);
   absl::StatusOr<std::shared_ptr<Session>> child = Branch(**parent, settings);
   if (!child.ok()) return child.status();
@@ -151,16 +171,30 @@ absl::StatusOr<SessionInfo> SessionTable::Fork(
 std::vector<SessionInfo> SessionTable::List(const std::string& tenant, const std::string& after,
                                             int32_t limit) const {
   std::vector<SessionInfo> infos;
-  for (auto it = sessions_.upper_bound(SessionName{tenant, after});
-       it != sessions_.end() && it->first.tenant == tenant; ++it) {
-    if (infos.size() >= static_cast<size_t>(limit)) break;
-    infos.push_back(InfoOf(*it->second));
+  const SessionName from{tenant, after};
+  auto whole = sessions_.upper_bound(from);
+  auto damaged = damaged_.upper_bound(from);
+  while (infos.size() < static_cast<size_t>(limit)) {
+    const bool any_whole = whole != sessions_.end() && whole->first.tenant == tenant;
+    const bool any_damaged = damaged != damaged_.end() && damaged->first.tenant == tenant;
+    if (!any_whole && !any_damaged) break;
+    if (any_whole && (!any_damaged || whole->first < damaged->first)) {
+      infos.push_back(InfoOf(*(whole++)->second));
+    } else {
+      infos.push_back(InfoOf((damaged++)->second));
+    }
   }
   return infos;
 }
 
 absl::Status SessionTable::Delete(const SessionName& name,
                                   std::optional<memory::Position> expected_position) {
+  if (const auto damaged = damaged_.find(name); damaged != damaged_.end()) {
+    if (absl::Status health = journal_->health(); !health.ok()) return health;
+    journal_->Deleted(damaged->second);
+    damaged_.erase(damaged);
+    return absl::OkStatus();
+  }
   absl::StatusOr<std::shared_ptr<Session>> session = Find(name);
   if (!session.ok()) return session.status();
   absl::Status status = CheckWritable(**session, expected_position);
@@ -171,15 +205,21 @@ absl::Status SessionTable::Delete(const SessionName& name,
   return absl::OkStatus();
 }
 
-absl::Status SessionTable::CheckSettings(const memory::SpanSettings& settings) const {
-  const absl::Status status = memory::Validate(settings, rules_.block_tokens,
-                                               rules_.query_chunk_tokens, rules_.trained_context);
-  if (status.ok()) return status;
-  return absl::Status(status.code(), absl::StrCat("attention: ", status.message()));
+absl::Status SessionTable::CheckSettings(const memory::SettingsHistory& settings) const {
+  for (const memory::SettingsHistory::Part& part : settings.parts()) {
+    const absl::Status status = memory::Validate(part.settings, rules_.block_tokens,
+                                                 rules_.query_chunk_tokens, rules_.trained_context);
+    if (status.ok()) continue;
+    return absl::Status(status.code(), absl::StrCat("attention: ", status.message()));
+  }
+  if (settings.parts().size() <= memory::kMaxSettingsParts) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat("attention: changed ", memory::kMaxSettingsParts,
+                   " times over the session's past; fork without a change"));
 }
 
 std::shared_ptr<Session> SessionTable::Assemble(
-    const memory::SpanSettings& settings, std::unique_ptr<memory::SessionMemory> memory) const {
+    const memory::SettingsHistory& settings, std::unique_ptr<memory::SessionMemory> memory) const {
   auto session = std::make_shared<Session>();
   session->settings = settings;
   session->memory = std::move(memory);
@@ -188,28 +228,33 @@ std::shared_ptr<Session> SessionTable::Assemble(
 }
 
 absl::StatusOr<std::shared_ptr<Session>> SessionTable::MakeEmpty(
-    const memory::SpanSettings& settings) const {
+    const memory::SettingsHistory& settings) const {
   if (absl::Status status = CheckSettings(settings); !status.ok()) return status;
   auto memory = memory::SessionMemory::Create(
-      pool_, memory::SummaryFor(settings, pool_->geometry().bounding));
+      pool_, memory::SummaryFor(settings.At(0), pool_->geometry().bounding));
   if (!memory.ok()) return memory::MarkShortage(memory.status());
   return Assemble(settings, *std::move(memory));
 }
 
 absl::StatusOr<std::shared_ptr<Session>> SessionTable::Branch(
     const Session& parent, const memory::SpanSettings& settings) const {
-  if (absl::Status status = CheckSettings(settings); !status.ok()) return status;
+  memory::SettingsHistory history = parent.settings;
+  history.Change(parent.position(), settings);
+  if (absl::Status status = CheckSettings(history); !status.ok()) return status;
   std::unique_ptr<memory::SessionMemory> memory;
   if (parent.memory != nullptr) {
     const SessionPin pin(&parent);
-    auto fork = parent.memory->Fork(memory::SummaryFor(settings, pool_->geometry().bounding));
+    auto fork = parent.memory->Fork(
+        memory::SummaryFor(history.At(parent.computed()), pool_->geometry().bounding));
     if (!fork.ok()) return memory::MarkShortage(fork.status());
     memory = *std::move(fork);
   }
-  std::shared_ptr<Session> session = Assemble(settings, std::move(memory));
+  std::shared_ptr<Session> session = Assemble(history, std::move(memory));
   session->log = parent.log;
   session->segments = parent.segments;
   session->checkpoint = parent.checkpoint;
+  session->older = parent.older;
+  session->seen = std::max(parent.seen, parent.computed());
   session->bit_identical = parent.bit_identical;
   return session;
 }
@@ -221,7 +266,7 @@ SessionTier SessionTable::TierOf(const Session& session) const {
 
 SessionInfo SessionTable::InfoOf(const Session& session) const {
   return {.name = session.name,
-          .settings = session.settings,
+          .settings = session.settings.last(),
           .create_time = session.create_time,
           .update_time = session.update_time,
           .position = session.position(),
@@ -239,6 +284,14 @@ SessionInfo SessionTable::InfoOf(const Session& session) const {
           .bit_identical = session.bit_identical};
 }
 
+SessionInfo SessionTable::InfoOf(const DamagedSession& session) {
+  SessionInfo info;
+  info.name = session.name;
+  info.tier = SessionTier::kAsleep;
+  info.damage = std::string(session.why.message());
+  return info;
+}
+
 int64_t SessionTable::BytesOf(const memory::SessionMemory& memory) const {
   const auto bytes = [](int64_t count, size_t each) { return count * static_cast<int64_t>(each); };
   return bytes(memory.page_count(), pool_->pages().page_bytes()) +
@@ -247,7 +300,14 @@ int64_t SessionTable::BytesOf(const memory::SessionMemory& memory) const {
 }
 
 void SessionTable::Restore(std::vector<std::shared_ptr<Session>> sessions,
+                           std::vector<DamagedSession> damaged,
                            std::vector<RestoredCreation> creations) {
+  const auto damaged_before = std::exchange(damaged_, {});
+  for (DamagedSession& session : damaged) {
+    if (!damaged_before.contains(session.name)) ++damage_found_;
+    const SessionName name = session.name;
+    damaged_.emplace(name, std::move(session));
+  }
   auto before = std::exchange(sessions_, {});
   for (std::shared_ptr<Session>& session : sessions) {
     session->requests.OnForget([this](const Request& r) { journal_->Forgotten(r); });

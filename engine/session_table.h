@@ -57,11 +57,14 @@ class SessionTable {
   };
   // As Engine::CreateSession, ForkSession, GetSession, ListSessions and DeleteSession say.
   absl::StatusOr<SessionInfo> Create(const Creation& creation,
-                                     const memory::SpanSettings& settings);
+                                     const memory::SettingsHistory& settings);
   absl::StatusOr<SessionInfo> Fork(const SessionName& parent, const Creation& creation,
                                    const std::function<void(memory::SpanSettings*)>& edit,
                                    std::optional<memory::Position> expected_position);
+  // DATA_LOSS for one that is damaged.
   absl::StatusOr<std::shared_ptr<Session>> Find(const SessionName& name) const;
+  // Also of a damaged one.
+  absl::StatusOr<SessionInfo> Info(const SessionName& name) const;
   // Gives `session` memory if it has none; RESOURCE_EXHAUSTED when there is none to give.
   absl::Status Wake(Session* session) const { return session->Wake(pool_); }
   // Both.
@@ -70,15 +73,18 @@ class SessionTable {
                                 int32_t limit) const;
   absl::Status Delete(const SessionName& name, std::optional<memory::Position> expected_position);
 
-  // Sessions without a name: empty, and with the past of `parent`, whose sleep it shares.
-  absl::StatusOr<std::shared_ptr<Session>> MakeEmpty(const memory::SpanSettings& settings) const;
+  // Sessions without a name: empty, and with the past of `parent`, whose sleep it shares; `settings`
+  // hold for new tokens.
+  absl::StatusOr<std::shared_ptr<Session>> MakeEmpty(const memory::SettingsHistory& settings) const;
   absl::StatusOr<std::shared_ptr<Session>> Branch(const Session& parent,
                                                   const memory::SpanSettings& settings) const;
 
   // Replaces everything by what the journal has. A session that was here before keeps of its
   // memory what its log still says. Precondition: nothing works on a session.
-  void Restore(std::vector<std::shared_ptr<Session>> sessions,
+  void Restore(std::vector<std::shared_ptr<Session>> sessions, std::vector<DamagedSession> damaged,
                std::vector<RestoredCreation> creations);
+  // Sessions that were found damaged so far.
+  int64_t damage_found() const { return damage_found_; }
 
   // Every session writes to a new log from now on.
   void BeginNewLogs();
@@ -93,6 +99,7 @@ class SessionTable {
 
   SessionTier TierOf(const Session& session) const;
   SessionInfo InfoOf(const Session& session) const;
+  static SessionInfo InfoOf(const DamagedSession& session);
   // Forgets creations and generations that nobody may ask for any more.
   void Expire();
   // Sessions that rested as long as they may; the journal hears of the others' last use.
@@ -110,8 +117,8 @@ class SessionTable {
   // The session that `creation` made before; none when it is new.
   absl::StatusOr<std::optional<SessionInfo>> MadeBefore(const Creation& creation) const;
   absl::Status CheckNew(const SessionName& name) const;
-  absl::Status CheckSettings(const memory::SpanSettings& settings) const;
-  std::shared_ptr<Session> Assemble(const memory::SpanSettings& settings,
+  absl::Status CheckSettings(const memory::SettingsHistory& settings) const;
+  std::shared_ptr<Session> Assemble(const memory::SettingsHistory& settings,
                                     std::unique_ptr<memory::SessionMemory> memory) const;
   int64_t BytesOf(const memory::SessionMemory& memory) const;
   void Remember(const CreationKey& key, Made made);
@@ -123,6 +130,8 @@ class SessionTable {
   SessionJournal* journal_;
   std::function<absl::Time()> now_;
   std::map<SessionName, std::shared_ptr<Session>> sessions_;
+  std::map<SessionName, DamagedSession> damaged_;  // none of them is in sessions_
+  int64_t damage_found_ = 0;
   std::map<CreationKey, Made> made_;
   // Keys of made_ by age.
   std::multimap<absl::Time, CreationKey> made_order_;

@@ -100,6 +100,24 @@ void PageTable::Truncate(int64_t count) {
   }
 }
 
+absl::Status PageTable::MakeOwn(int64_t index) {
+  CHECK(index >= 0 && index < count()) << "no block " << index;
+  const Page page = pages_[index];
+  if (page.tier == Tier::kDevice && device_->references(page.id) == 1) return absl::OkStatus();
+  const auto fresh = device_->Allocate(1, PageStore::Fill::kAny);
+  if (!fresh.ok()) return fresh.status();
+  arena_->Copy(device_->Address(fresh->front()), StoreOf(page.tier).Address(page.id),
+               device_->page_bytes());
+  if (page.tier == Tier::kHost) {
+    copies_->Leave(this, index, page.id);
+    --host_count_;
+  }
+  StoreOf(page.tier).Release(page.id);
+  pages_[index] = {.tier = Tier::kDevice, .id = fresh->front(), .copy = {}};
+  SendAddresses(index, index + 1);
+  return absl::OkStatus();
+}
+
 PageTable::Place PageTable::PlaceOf(int64_t index) const {
   CHECK(index >= 0 && index < count()) << "no block " << index;
   PageStore& store = StoreOf(pages_[index].tier);

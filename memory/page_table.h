@@ -50,6 +50,9 @@ class PageTable {
   bool CanMove(int64_t index) const {
     return pages_[index].tier == Tier::kDevice && device_->references(pages_[index].id) == 1;
   }
+  // Block `index`, which is written again, gets a page of the device that nobody shares.
+  // RESOURCE_EXHAUSTED leaves the table as it was.
+  absl::Status MakeOwn(int64_t index);
   // Moves pages [first, last) that are on the device and nobody shares to the host, as far as
   // it has room, in the order of the arena's operations. How many it moved. With `spare_chosen`
   // those that were chosen since they were spared last stay (CLOCK).

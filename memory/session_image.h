@@ -17,6 +17,7 @@
 #include "memory/page_table.h"
 #include "memory/promoted_pages.h"
 #include "memory/span_rules.h"
+#include "memory/state_points.h"
 
 namespace eidetic::memory {
 
@@ -48,6 +49,8 @@ class SessionImage {
   const std::vector<Layer>& pages() const { return pages_; }
   const std::vector<Layer>& tiles() const { return tiles_; }  // no parts without a summary
   std::span<const std::byte> state() const { return state_; }
+  // State checkpoints, by position.
+  const std::vector<StatePointPtr>& points() const { return points_; }
 
   // Fills `to`, of layer.bytes, with part `index` of its range.
   static void Read(const Layer& layer, int64_t index, std::span<std::byte> to);
@@ -63,6 +66,7 @@ class SessionImage {
   PromotedPages* const promoted_;  // null: there is one tier alone
   std::vector<Layer> pages_, tiles_;
   std::vector<std::byte> state_;
+  std::vector<StatePointPtr> points_;
 };
 
 }  // namespace eidetic::memory

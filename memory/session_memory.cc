@@ -32,7 +32,8 @@ MemoryPool::MemoryPool(Arena* arena, BlockIndexer* indexer, const MemoryGeometry
       geometry_(geometry),
       pages_(arena, geometry.layout.page_bytes(), limits.max_pages),
       tiles_(arena, TileBytes(geometry), TileCapacity(geometry, limits, host_arena != nullptr)),
-      slots_(arena, geometry.state_bytes, limits.max_state_slots) {
+      slots_(arena, geometry.state_bytes, limits.max_state_slots),
+      points_(arena, host_arena, geometry.state_bytes, limits.points) {
   CHECK(geometry.layout.block_size > 0 && geometry.layout.block_size <= 256 &&
         geometry.layout.block_size % 16 == 0)
       << "block size " << geometry.layout.block_size;
@@ -89,7 +90,7 @@ absl::Status SessionMemory::Extend(PageStore& store, int64_t count,
 }
 
 SessionMemory::SessionMemory(MemoryPool* pool, SummaryKind summary)
-    : pool_(pool), summary_(summary) {
+    : pool_(pool), summary_(summary), points_(&pool->points()) {
   for (int32_t layer = 0; layer < pool->geometry().attention_layers; ++layer) {
     pages_.emplace_back(pool->arena(), &pool->pages(), pool->host_pages(), pool->promoted());
     tiles_.emplace_back(pool->arena(), &pool->tiles(), nullptr, nullptr);
@@ -126,6 +127,7 @@ absl::StatusOr<std::unique_ptr<SessionMemory>> SessionMemory::Fork(SummaryKind s
   SessionMemory& child = **created;
   pool_->slots().Copy(child.current_, current_);
   child.published_ = published_;
+  child.points_.Share(points_);
   child.blocks_ = BlocksFor(published_);
   const int64_t complete = published_ / pool_->geometry().layout.block_size;
   const int64_t copied = (child.blocks_ - complete) * static_cast<int64_t>(pages_.size());
@@ -229,7 +231,21 @@ std::unique_ptr<SessionImage> SessionMemory::Image(int64_t first_block, int64_t 
   }
   image->state_.resize(geometry.state_bytes);
   pool_->arena()->CopyToHost(image->state_.data(), state(), geometry.state_bytes);
+  image->points_ = points_.Ready();
   return image;
+}
+
+absl::Status SessionMemory::Reindex(SummaryKind summary) {
+  if (summary == summary_) return absl::OkStatus();
+  for (PageTable& table : tiles_) table.Truncate(0);
+  summary_ = summary;
+  absl::Status status = Extend(pool_->tiles(), TilesFor(blocks_), tiles_);
+  if (!status.ok()) {
+    summary_ = SummaryKind::kNone;
+    return status;
+  }
+  BuildIndex();
+  return absl::OkStatus();
 }
 
 void SessionMemory::BuildIndex() {
@@ -262,6 +278,30 @@ void SessionMemory::Publish(Position end) {
   CHECK_LE(end, reserved());
   published_ = end;
   std::swap(current_, next_);
+  if (keeps_points_) points_.Reached(end, state());
+}
+
+bool SessionMemory::Rewind(Position position) {
+  CHECK(!working()) << "work runs";
+  const StatePointPtr point = points_.Find(position);
+  if (point == nullptr) return false;
+  const int64_t complete = point->position / pool_->geometry().layout.block_size;
+  const int64_t blocks = BlocksFor(point->position);
+  for (PageTable& table : pages_) {
+    if (blocks > complete && !table.MakeOwn(complete).ok()) return false;
+  }
+  const int64_t tiles = TilesFor(blocks);
+  const bool partial_tile = tiles > complete / kTileBlocks;
+  for (PageTable& table : tiles_) {
+    if (partial_tile && !table.MakeOwn(tiles - 1).ok()) return false;
+  }
+  for (PageTable& table : pages_) table.Truncate(blocks);
+  for (PageTable& table : tiles_) table.Truncate(tiles);
+  blocks_ = blocks;
+  published_ = point->position;
+  pool_->points().Restore(*point, pool_->slots().Address(current_));
+  points_.CutTo(published_);
+  return true;
 }
 
 Position SessionMemory::reserved() const { return blocks_ * pool_->geometry().layout.block_size; }

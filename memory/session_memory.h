@@ -28,6 +28,7 @@
 #include "memory/session_demand.h"
 #include "memory/session_image.h"
 #include "memory/span_settings.h"
+#include "memory/state_points.h"
 #include "memory/state_store.h"
 
 namespace eidetic::memory {
@@ -46,6 +47,7 @@ struct MemoryLimits {
   int32_t max_promoted_pages = 1 << 12;
   int64_t max_promoted_bytes_per_step = 8 << 20;  // copied between two steps
   int32_t max_state_slots = 512;
+  StatePointLimits points = {};
 };
 
 // The stores that all sessions of one model share.
@@ -64,11 +66,13 @@ class MemoryPool {
   PageStore* host_pages() { return host_pages_.get(); }  // null: there is one tier alone
   PageStore& tiles() { return tiles_; }
   StateStore& slots() { return slots_; }
+  StatePointStore& points() { return points_; }
 
   // After each step that made `choices`, before the next one, and now and then without steps:
   // what was chosen on the host and is hot comes to the device.
   void BetweenSteps(std::span<const ChosenBlocks> choices) {
     if (promoted_ != nullptr) promoted_->BetweenSteps(choices);
+    points_.Poll();
   }
   PromotedPages* promoted() { return promoted_.get(); }  // null: there is one tier alone
   // What chosen blocks and copies took over the bus since the pool's beginning, by formula: a
@@ -106,6 +110,7 @@ class MemoryPool {
   std::unique_ptr<PromotedPages> promoted_;
   PageStore tiles_;
   StateStore slots_;
+  StatePointStore points_;
   MakeRoom make_room_, make_host_room_;
   std::function<bool()> make_slot_;
   int64_t moved_pages_ = 0;
@@ -147,6 +152,10 @@ class SessionMemory {
   // least published().
   void Trim(Position end);
 
+  // With another `summary` the index is built anew from the pages. RESOURCE_EXHAUSTED: it has no
+  // index now. Precondition: no step runs.
+  absl::Status Reindex(SummaryKind summary);
+
   // What it has published, for another thread to read while work goes on: complete blocks from
   // `first_block` on and complete tiles from `first_tile` on are shared, what still changes is
   // copied to the host. Precondition: no step runs.
@@ -162,6 +171,13 @@ class SessionMemory {
   absl::Status BeginWork();
   void EndWork();
   bool working() const { return next_.value() >= 0; }
+
+  // Goes back to its newest state checkpoint at or before `position`, and gives back what lies
+  // behind it. False: there is none, or no room for copies of blocks that others share; what is
+  // published has not changed. Precondition: no work runs.
+  bool Rewind(Position position);
+  // Whether it takes state checkpoints as it goes on; not at first.
+  void KeepPoints(bool keep) { keeps_points_ = keep; }
 
   // The step that computed [published(), end) has finished.
   void Publish(Position end);
@@ -209,6 +225,8 @@ class SessionMemory {
   std::vector<PageId> aside_;  // of the host, for what Grow will move there
   BlockIndex grown_to_ = 0;    // blocks before were moved by Grow, as far as they could be
   SlotIndex current_, next_;
+  StatePoints points_;
+  bool keeps_points_ = false;
   std::vector<PageTable> pages_, tiles_;  // [layer]
 };
 

@@ -25,6 +25,7 @@ struct SpanSettings {
                                     // where the query is largest; 0: all (SparQ, arXiv 2312.04985)
   bool remap_positions = true;      // span and sinks stand right before the window
   bool retrieve_in_prefill = true;  // appended chunks retrieve too
+  friend bool operator==(const SpanSettings&, const SpanSettings&) = default;
 };
 
 // The defaults where the two-stage rule bounds blocks by `bounding`. Bounds rank blocks badly, so

@@ -96,7 +96,7 @@ void FakeEngine::ExportSession(SessionName name, std::optional<std::string>,
 void FakeEngine::ImportSession(SessionName name, ExportedSession exported, Done<SessionInfo> done) {
   Post([this, name, exported, done] {
     SessionInfo info{.name = name,
-                     .settings = exported.settings,
+                     .settings = exported.settings.last(),
                      .create_time = absl::Now(),
                      .update_time = absl::Now(),
                      .position = exported.log.size()};

@@ -107,6 +107,14 @@ ABSL_FLAG(int32_t, max_loads_under_way, eidetic::EngineLimits().keeping.max_load
 ABSL_FLAG(absl::Duration, checkpoint_retry, eidetic::EngineLimits().keeping.checkpoint_retry,
           "after a checkpoint that could not be written, the next try");
 
+ABSL_FLAG(int32_t, max_state_checkpoints, eidetic::EngineLimits().memory.points.max_points,
+          "past states that a session keeps in main memory and with its checkpoints, spaced "
+          "geometrically, so that a rewind computes little again; 0: none");
+ABSL_FLAG(int64_t, state_checkpoint_bytes, eidetic::EngineLimits().memory.points.max_bytes,
+          "main memory for past states of all sessions; the session with most gives first");
+ABSL_FLAG(int64_t, state_checkpoint_tokens, eidetic::EngineLimits().memory.points.spacing_tokens,
+          "from one past state to the next, at least");
+
 ABSL_FLAG(int32_t, max_request_bytes, eidetic::ServerOptions().max_request_bytes,
           "size of one request message; larger ones are refused unread");
 ABSL_FLAG(int64_t, max_import_bytes, eidetic::ServerOptions().max_import_bytes,
@@ -167,6 +175,11 @@ absl::Status TakeLimits(EngineLimits* to) {
       Take(FLAGS_max_promoted_pages, 0, kMany, &to->memory.max_promoted_pages),
       Take(FLAGS_max_promoted_bytes_per_step, 0, kMany, &to->memory.max_promoted_bytes_per_step),
       Take(FLAGS_max_state_slots, 2, kMany, &to->memory.max_state_slots),
+      Take(FLAGS_max_state_checkpoints, 0, 1 << 10, &to->memory.points.max_points),
+      Take(FLAGS_state_checkpoint_bytes, 0, std::numeric_limits<int64_t>::max(),
+           &to->memory.points.max_bytes),
+      Take(FLAGS_state_checkpoint_tokens, 1, std::numeric_limits<int64_t>::max(),
+           &to->memory.points.spacing_tokens),
       Take(FLAGS_max_batch_sequences, 1, 1 << 16, &to->plan.max_batch_sequences),
       Take(FLAGS_max_batch_tokens, 1, 1 << 20, &to->plan.max_batch_tokens),
       Take(FLAGS_max_sessions, 1, kMany, &to->max_sessions),

@@ -102,6 +102,7 @@ v1::Session ToProto(const SessionInfo& info, const ServedModel& served) {
   *to.mutable_last_use_time() = Timestamp(info.last_use_time);
   to.set_bit_identical(info.bit_identical);
   to.mutable_expire_after()->set_seconds(absl::ToInt64Seconds(info.expire_after));
+  to.set_damage(info.damage);
   return to;
 }
 

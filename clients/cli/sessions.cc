@@ -40,10 +40,16 @@ TextTable SessionTable() {
 void AddSessionRow(const v1::Session& session, TextTable* table) {
   const absl::Time last_use = absl::FromUnixSeconds(session.last_use_time().seconds());
   table->AddRow({session.name(), session.model(), PolicyName(session.attention().policy()),
-                 TierName(session.tier()), WithThousands(session.position()),
-                 WithThousands(session.computed_position()), session.busy() ? "yes" : "no",
-                 WithThousands(session.memory_bytes()), WithThousands(session.disk_bytes()),
+                 session.damage().empty() ? TierName(session.tier()) : "DAMAGED",
+                 WithThousands(session.position()), WithThousands(session.computed_position()),
+                 session.busy() ? "yes" : "no", WithThousands(session.memory_bytes()),
+                 WithThousands(session.disk_bytes()),
                  absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", last_use, absl::UTCTimeZone())});
+}
+
+void PrintDamage(const v1::Session& session, Context& context) {
+  if (session.damage().empty()) return;
+  context.streams.out << session.name() << " is DAMAGED, delete it: " << session.damage() << '\n';
 }
 
 }  // namespace
@@ -56,6 +62,7 @@ void PrintSession(const v1::Session& session, Context& context) {
   TextTable table = SessionTable();
   AddSessionRow(session, &table);
   table.Print(context.streams.out);
+  PrintDamage(session, context);
 }
 
 namespace {
@@ -73,6 +80,7 @@ absl::Status List(const SessionsOptions&, Context& context) {
     context.streams.out << ToJson(list) << '\n';
   } else {
     table.Print(context.streams.out);
+    for (const v1::Session& session : *sessions) PrintDamage(session, context);
   }
   return absl::OkStatus();
 }

@@ -6,12 +6,14 @@
 #include <limits>
 
 #include "absl/strings/str_cat.h"
+#include "memory/durable/checksum.h"
 #include "memory/durable/record.h"
 
 namespace eidetic {
 namespace {
 
-constexpr uint64_t kVersion = 1;
+constexpr uint64_t kVersion = 2;
+constexpr size_t kSealBytes = sizeof(uint64_t);
 
 bool AllOfSize(const std::vector<std::vector<memory::ExtentRef>>& layers, size_t bytes) {
   for (const auto& layer : layers) {
@@ -32,46 +34,69 @@ absl::Status Contradicts(absl::string_view what) {
 std::string EncodeCheckpoint(const CheckpointRecord& record, bool bit_identical) {
   memory::RecordWriter to;
   to.Varint(kVersion);
-  to.Fixed64(record.log);
+  to.Varint(record.segments.size());
+  for (const LogSegment& segment : record.segments) {
+    to.Fixed64(segment.log);
+    to.Varint(static_cast<uint64_t>(segment.begin));
+  }
   to.Varint(bit_identical);
   to.String(record.manifest.Encode());
+  to.Fixed64(memory::Checksum(to.bytes()));
   return to.Take();
 }
 
-absl::StatusOr<CheckpointRecord> DecodeCheckpoint(std::string_view bytes) {
-  memory::RecordReader from(bytes);
+absl::StatusOr<CheckpointRecord> DecodeCheckpoint(
+    std::string_view bytes, const memory::CheckpointManifest::ReadPiece& read) {
+  const std::string_view sealed =
+      bytes.substr(0, bytes.size() - std::min(bytes.size(), kSealBytes));
+  if (memory::RecordReader(bytes.substr(sealed.size())).Fixed64() != memory::Checksum(sealed)) {
+    return absl::DataLossError("checkpoint: its checksum does not match");
+  }
+  memory::RecordReader from(sealed);
   if (from.Varint() != kVersion) {
     return absl::FailedPreconditionError(
         "checkpoint: of a version that this server does not know; start the server that wrote it");
   }
   CheckpointRecord record;
-  record.log = from.Fixed64();
+  record.segments.resize(from.Count(9));
+  for (LogSegment& segment : record.segments) {
+    segment.log = from.Fixed64();
+    segment.begin = static_cast<memory::Position>(from.AtMost(INT64_MAX));
+  }
   record.bit_identical = from.AtMost(1) == 1;
   const std::string_view manifest = from.String();
   if (absl::Status status = from.Finish("checkpoint"); !status.ok()) return status;
-  auto decoded = memory::CheckpointManifest::Decode(manifest);
+  auto decoded = memory::CheckpointManifest::Decode(manifest, read);
   if (!decoded.ok()) return decoded.status();
   record.manifest = *std::move(decoded);
   return record;
 }
 
-LogId LogBefore(std::span<const LogSegment> segments, memory::Position position) {
-  const auto after =
-      std::find_if(segments.begin(), segments.end(),
-                   [position](const LogSegment& segment) { return segment.begin >= position; });
-  CHECK(after != segments.begin()) << "no log has a token before " << position;
-  return (after - 1)->log;
+const memory::ExtentRef& Checkpoint::StateAt(memory::Position position) const {
+  if (position == record.manifest.position) return record.manifest.state;
+  for (const memory::StateExtent& point : record.manifest.points) {
+    if (point.position == position) return point.state;
+  }
+  LOG(FATAL) << "no state of position " << position;
+}
+
+std::vector<LogSegment> SegmentsBelow(std::vector<LogSegment> segments, memory::Position position) {
+  std::erase_if(segments, [&](const LogSegment& s) { return s.begin >= position; });
+  return segments;
 }
 
 memory::Position SharedPast(std::span<const LogSegment> segments, const CheckpointRecord& record) {
-  for (size_t i = 0; i < segments.size(); ++i) {
-    if (segments[i].log != record.log) continue;
-    const memory::Position end = i + 1 < segments.size()
-                                     ? segments[i + 1].begin
-                                     : std::numeric_limits<memory::Position>::max();
-    return std::min(end, record.manifest.position);
+  const auto end_of = [](std::span<const LogSegment> of, size_t i) {
+    return i + 1 < of.size() ? of[i + 1].begin : std::numeric_limits<memory::Position>::max();
+  };
+  memory::Position shared = 0;
+  for (size_t i = 0; i < segments.size() && i < record.segments.size(); ++i) {
+    if (segments[i] != record.segments[i]) break;
+    const memory::Position mine = end_of(segments, i), its = end_of(record.segments, i);
+    shared = std::min(mine, its);
+    if (mine != its) break;
   }
-  return 0;
+  return std::min(shared, record.manifest.position);
 }
 
 memory::CheckpointBinding BindingOf(const memory::MemoryGeometry& geometry) {

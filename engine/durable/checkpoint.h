@@ -11,6 +11,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -22,7 +23,7 @@
 namespace eidetic {
 
 struct CheckpointRecord {
-  LogId log = 0;  // that has the token before the manifest's position
+  std::vector<LogSegment> segments;  // of the session's past up to the manifest's position
   bool bit_identical = true;
   memory::CheckpointManifest manifest;
 };
@@ -30,7 +31,8 @@ struct CheckpointRecord {
 // `bit_identical` as the session has it now.
 std::string EncodeCheckpoint(const CheckpointRecord& record, bool bit_identical);
 // Errors: those of CheckpointManifest::Decode.
-absl::StatusOr<CheckpointRecord> DecodeCheckpoint(std::string_view bytes);
+absl::StatusOr<CheckpointRecord> DecodeCheckpoint(
+    std::string_view bytes, const memory::CheckpointManifest::ReadPiece& read);
 
 struct Checkpoint {
   CheckpointRecord record;
@@ -38,10 +40,12 @@ struct Checkpoint {
   bool refused = false;
   int64_t bytes = 0;  // of its extents; several checkpoints may share some
   memory::Position position() const { return record.manifest.position; }
+  // Its state at `position`, which it has: its own, or that of a past position.
+  const memory::ExtentRef& StateAt(memory::Position position) const;
 };
 
-// The log of a session with `segments` that has the token before `position`, which is not 0.
-LogId LogBefore(std::span<const LogSegment> segments, memory::Position position);
+// Those of `segments` that hold tokens before `position`.
+std::vector<LogSegment> SegmentsBelow(std::vector<LogSegment> segments, memory::Position position);
 // How much of the checkpoint's past the session has too: its position, unless the session's end
 // was taken back since. Later tokens of the session may differ from it.
 memory::Position SharedPast(std::span<const LogSegment> segments, const CheckpointRecord& record);

@@ -1,13 +1,18 @@
 #include "engine/durable/checkpoint_io.h"
 
+#include <algorithm>
+#include <map>
+#include <span>
 #include <utility>
 #include <vector>
 
 #include "memory/durable/fail_point.h"
+#include "memory/state_points.h"
 
 namespace eidetic {
 namespace {
 
+using memory::CheckpointManifest;
 using memory::ExtentKind;
 using memory::ExtentRef;
 using memory::SessionImage;
@@ -46,6 +51,8 @@ class Writer {
     return ref;
   }
 
+  void Reuse(const ExtentRef& ref) { reused_.push_back(ref); }
+
   void Keep() {
     for (const ExtentRef& ref : reused_) store_->AddReference(ref);
     appended_.clear();
@@ -56,6 +63,79 @@ class Writer {
   const std::atomic<bool>& stop_;
   std::vector<ExtentRef> appended_, reused_;
 };
+
+// The states of past positions, those of the base and the image's, as many as are kept.
+absl::Status WritePoints(const SessionImage& image, const CheckpointBase& base, Writer* writer,
+                         CheckpointManifest* manifest) {
+  std::map<memory::Position, const ExtentRef*> states;  // null: the image's
+  std::map<memory::Position, memory::StatePointPtr> fresh;
+  for (const memory::StatePointPtr& point : image.points()) {
+    fresh[point->position] = point;
+    states[point->position] = nullptr;
+  }
+  if (base.manifest != nullptr) {
+    for (const memory::StateExtent& point : base.manifest->points) {
+      states[point.position] = &point.state;
+    }
+    states[base.manifest->position] = &base.manifest->state;
+    states.erase(states.upper_bound(base.shared), states.end());
+    for (const auto& [position, point] : fresh) states.emplace(position, nullptr);
+  }
+  states.erase(states.lower_bound(manifest->position), states.end());
+  states.erase(states.begin(), states.upper_bound(0));
+  std::vector<memory::Position> positions;
+  for (const auto& [position, ref] : states) positions.push_back(position);
+  while (positions.size() > base.max_points) {
+    positions.erase(positions.begin() +
+                    static_cast<std::ptrdiff_t>(memory::LeastMissed(positions)));
+  }
+  for (memory::Position position : positions) {
+    if (const ExtentRef* kept = states.at(position); kept != nullptr) {
+      writer->Reuse(*kept);
+      manifest->points.push_back({position, *kept});
+      continue;
+    }
+    absl::StatusOr<ExtentRef> ref = writer->Append(ExtentKind::kState, fresh.at(position)->bytes);
+    if (!ref.ok()) return ref.status();
+    manifest->points.push_back({position, *ref});
+  }
+  return absl::OkStatus();
+}
+
+// Names of blocks that the base has in pieces stay there; what is whole now gets pieces.
+absl::Status WritePieces(const SessionImage& image, const CheckpointManifest* base, Writer* writer,
+                         CheckpointManifest* manifest) {
+  int64_t kept = 0;
+  if (base != nullptr && !image.pages().empty()) {
+    kept = image.pages()[0].range.first / memory::kPieceBlocks;
+    const bool indexed = !image.tiles().empty() && image.tiles()[0].range.end > 0;
+    if (indexed) kept = std::min(kept, image.tiles()[0].range.first / memory::kPieceTiles);
+    if (!indexed && !base->tiles.empty() && !base->tiles[0].empty()) kept = 0;
+  }
+  int64_t count = manifest->WholePieces();
+  for (size_t level = 0; count > 0; ++level) {
+    std::vector<ExtentRef>& pieces = manifest->pieces.emplace_back();
+    const int64_t old = base != nullptr && level < base->pieces.size()
+                            ? static_cast<int64_t>(base->pieces[level].size())
+                            : 0;
+    kept = std::min({kept, old, count});
+    for (int64_t i = 0; i < count; ++i) {
+      if (i < kept) {
+        writer->Reuse(base->pieces[level][i]);
+        pieces.push_back(base->pieces[level][i]);
+        continue;
+      }
+      const std::string bytes = manifest->EncodePiece(level, i);
+      absl::StatusOr<ExtentRef> ref =
+          writer->Append(ExtentKind::kManifest, std::as_bytes(std::span(bytes)));
+      if (!ref.ok()) return ref.status();
+      manifest->pieces[level].push_back(*ref);
+    }
+    count /= memory::kPieceFanout;
+    kept /= memory::kPieceFanout;
+  }
+  return absl::OkStatus();
+}
 
 absl::Status Read(const memory::ExtentStore& store, const Refs& layers, int64_t count,
                   const std::atomic<bool>& stop, const auto& take) {
@@ -76,38 +156,49 @@ absl::Status Read(const memory::ExtentStore& store, const Refs& layers, int64_t 
 
 absl::StatusOr<memory::CheckpointManifest> WriteExtents(memory::ExtentStore* store,
                                                         const SessionImage& image,
-                                                        const memory::CheckpointManifest* base,
+                                                        const CheckpointBase& base,
                                                         memory::CheckpointBinding binding,
                                                         const std::atomic<bool>& stop) {
-  memory::CheckpointManifest manifest;
+  const CheckpointManifest* const old = base.manifest;
+  CheckpointManifest manifest;
   manifest.binding = std::move(binding);
   manifest.binding.summary_kind = static_cast<uint8_t>(image.summary());
   manifest.position = image.position();
   Writer writer(store, stop);
   memory::FailPoint("checkpoint.before_extents");
   absl::Status status = writer.Write(ExtentKind::kPage, image.pages(),
-                                     base == nullptr ? nullptr : &base->pages, &manifest.pages);
+                                     old == nullptr ? nullptr : &old->pages, &manifest.pages);
   if (status.ok()) {
-    status = writer.Write(ExtentKind::kTile, image.tiles(),
-                          base == nullptr ? nullptr : &base->tiles, &manifest.tiles);
+    status = writer.Write(ExtentKind::kTile, image.tiles(), old == nullptr ? nullptr : &old->tiles,
+                          &manifest.tiles);
   }
   if (!status.ok()) return status;
   absl::StatusOr<ExtentRef> state = writer.Append(ExtentKind::kState, image.state());
   if (!state.ok()) return state.status();
   manifest.state = *state;
-  if (status = store->Sync(); !status.ok()) return status;
+  status = WritePoints(image, base, &writer, &manifest);
+  if (status.ok()) status = WritePieces(image, old, &writer, &manifest);
+  if (status.ok()) status = store->Sync();
+  if (!status.ok()) return status;
   memory::FailPoint("checkpoint.after_extents");
   writer.Keep();
   return manifest;
 }
 
-absl::Status ReadExtents(const memory::ExtentStore& store,
-                         const memory::CheckpointManifest& manifest, memory::SessionLoad* load,
-                         const std::atomic<bool>& stop) {
-  std::vector<std::byte> state(manifest.state.bytes);
-  absl::Status status = store.Read(manifest.state, state);
+absl::StatusOr<std::string> ReadPiece(const memory::ExtentStore& store, const ExtentRef& ref) {
+  std::string bytes(ref.bytes, 0);
+  const absl::Status status = store.Read(ref, std::as_writable_bytes(std::span(bytes)));
   if (!status.ok()) return status;
-  load->WriteState(state);
+  return bytes;
+}
+
+absl::Status ReadExtents(const memory::ExtentStore& store, const CheckpointManifest& manifest,
+                         const ExtentRef& state, memory::SessionLoad* load,
+                         const std::atomic<bool>& stop) {
+  std::vector<std::byte> bytes(state.bytes);
+  absl::Status status = store.Read(state, bytes);
+  if (!status.ok()) return status;
+  load->WriteState(bytes);
   status = Read(
       store, manifest.tiles, load->tiles(), stop,
       [load](int64_t layer, int64_t tile, auto bytes) { load->WriteTile(layer, tile, bytes); });

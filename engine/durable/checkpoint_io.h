@@ -9,6 +9,7 @@
 #define EIDETIC_ENGINE_DURABLE_CHECKPOINT_IO_H_
 
 #include <atomic>
+#include <string>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -19,29 +20,41 @@
 
 namespace eidetic {
 
+// What an image goes on from.
+struct CheckpointBase {
+  const memory::CheckpointManifest* manifest = nullptr;  // null: the image has everything
+  memory::Position shared = 0;  // the states that it has up to here are states of the session
+  size_t max_points = 0;        // states of past positions that are kept
+};
+
 // Everything that the image can read is appended and synced; what lies before that has the
-// extents of `base` (null: the image has everything). The caller gets a reference to each extent
-// of the manifest; after an error none.
+// extents of `base`. The caller gets a reference to each extent of the manifest; after an error
+// none.
 absl::StatusOr<memory::CheckpointManifest> WriteExtents(memory::ExtentStore* store,
                                                         const memory::SessionImage& image,
-                                                        const memory::CheckpointManifest* base,
+                                                        const CheckpointBase& base,
                                                         memory::CheckpointBinding binding,
                                                         const std::atomic<bool>& stop);
 
-// Fills `load`: the state, the index, then the pages. Precondition: CheckSizes has passed,
-// positions are equal.
+// Fills `load` up to its position, where the manifest has `state`: the state, the index, then the
+// pages. Precondition: CheckSizes has passed.
 absl::Status ReadExtents(const memory::ExtentStore& store,
-                         const memory::CheckpointManifest& manifest, memory::SessionLoad* load,
-                         const std::atomic<bool>& stop);
+                         const memory::CheckpointManifest& manifest, const memory::ExtentRef& state,
+                         memory::SessionLoad* load, const std::atomic<bool>& stop);
+
+// The content of an extent that is a piece of a manifest. Errors: those of ExtentStore::Read.
+absl::StatusOr<std::string> ReadPiece(const memory::ExtentStore& store,
+                                      const memory::ExtentRef& ref);
 
 // Calls `visit` for each extent that the manifest names.
 template <typename Visit>
 void ForEachExtent(const memory::CheckpointManifest& manifest, Visit visit) {
-  for (const auto* layers : {&manifest.pages, &manifest.tiles}) {
+  for (const auto* layers : {&manifest.pages, &manifest.tiles, &manifest.pieces}) {
     for (const auto& layer : *layers) {
       for (const memory::ExtentRef& ref : layer) visit(ref);
     }
   }
+  for (const memory::StateExtent& point : manifest.points) visit(point.state);
   visit(manifest.state);
 }
 

@@ -125,12 +125,14 @@ void Checkpointer::Do(const memory::CheckpointManifest& dropped) {
 }
 
 void Checkpointer::Do(WriteJob job) {
-  const memory::CheckpointManifest* const base =
-      job.base == nullptr ? nullptr : &job.base->record.manifest;
+  const CheckpointBase base = {
+      .manifest = job.base == nullptr ? nullptr : &job.base->record.manifest,
+      .shared = job.shared,
+      .max_points = job.max_points};
   absl::StatusOr<std::shared_ptr<Checkpoint>> made;
   auto manifest = WriteExtents(store_, *job.image, base, std::move(job.binding), stop_);
   if (manifest.ok()) {
-    made = Own({.log = job.log, .manifest = *std::move(manifest)});
+    made = Own({.segments = std::move(job.segments), .manifest = *std::move(manifest)});
   } else {
     made = manifest.status();
   }
@@ -144,7 +146,8 @@ void Checkpointer::Do(WriteJob job) {
 
 void Checkpointer::Do(LoadJob job) {
   const absl::Status status =
-      ReadExtents(*store_, job.from->record.manifest, job.into.get(), stop_);
+      ReadExtents(*store_, job.from->record.manifest, job.from->StateAt(job.into->position()),
+                  job.into.get(), stop_);
   if (status.ok()) loaded_bytes_ += job.from->bytes;
   Post([into = std::move(job.into), done = std::move(job.done), status]() mutable {
     if (status.ok()) return done(into->Finish());

@@ -37,15 +37,17 @@ class Checkpointer {
 
   struct WriteJob {
     std::unique_ptr<memory::SessionImage> image;
-    std::shared_ptr<const Checkpoint> base;  // as WriteExtents says; may be null
+    std::shared_ptr<const Checkpoint> base;  // with `shared`: as CheckpointBase; may be null
+    memory::Position shared = 0;
+    size_t max_points = 0;
     memory::CheckpointBinding binding;
-    LogId log = 0;
+    std::vector<LogSegment> segments;  // of the image's past
     std::function<void(absl::StatusOr<std::shared_ptr<Checkpoint>>)> done;
   };
   void Write(WriteJob job);
 
   struct LoadJob {
-    std::shared_ptr<const Checkpoint> from;
+    std::shared_ptr<const Checkpoint> from;  // has a state of the load's position
     std::unique_ptr<memory::SessionLoad> into;
     std::function<void(absl::StatusOr<std::unique_ptr<memory::SessionMemory>>)> done;
   };

@@ -11,7 +11,7 @@ namespace eidetic {
 namespace {
 
 constexpr std::string_view kMagic = "EIDSESSN";
-constexpr uint32_t kVersion = 1;
+constexpr uint32_t kVersion = 2;
 constexpr size_t kHeaderBytes = 8 + 4 + 8;
 constexpr size_t kChecksumBytes = 8;
 
@@ -110,9 +110,12 @@ absl::StatusOr<ExportedSession> DecodeExport(std::string_view bytes, const Expor
   }
   if (!status.ok()) return status;
   ExportedSession session;
-  session.settings = TakeSpanSettings(&from);
+  session.settings = TakeSettingsHistory(&from);
   status = TakeLog(binding, &from, &session.log);
   if (!status.ok()) return status;
+  if (session.settings.parts().back().begin > session.log.size()) {
+    return Damaged("changes settings behind its end");
+  }
   return session;
 }
 

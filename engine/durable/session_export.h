@@ -2,14 +2,16 @@
 //
 // What: all integers little-endian; varints are LEB128 of the shortest form, signed ones zigzag:
 //     8 bytes   "EIDSESSN"
-//     u32       version, 1
+//     u32       version, 2
 //     u64       bytes of the whole export
 //     varint, bytes  content hash of the model
 //     varint    block_tokens
 //     varint    query_chunk_tokens
 //     settings  policy, rule (varints); window_tokens, span_blocks, sink_blocks,
 //               first_candidates, candidate_budget, scan_channels (signed varints);
-//               remap_positions, retrieve_in_prefill (0 or 1)
+//               remap_positions, retrieve_in_prefill (0 or 1): those of the first tokens
+//     varint    changes of settings; each: how many tokens after the one before it begins (varint,
+//               less 1), settings
 //     varint    runs; each: varint kind (0 appended, 1 generated), varint count, a varint a token
 //     u64       XXH3-64 of everything before
 //   An appended run is one append, whose borders cut query chunks: so the log is computed again

@@ -16,8 +16,13 @@ const ExportBinding kHere = {
 
 ExportedSession Example() {
   ExportedSession session;
-  session.settings = {.window_tokens = 64, .span_blocks = 3, .sink_blocks = 0};
-  session.settings.remap_positions = false;
+  memory::SpanSettings settings = {.window_tokens = 64, .span_blocks = 3, .sink_blocks = 0};
+  settings.remap_positions = false;
+  session.settings = memory::SettingsHistory(settings);
+  settings.policy = memory::AttentionPolicy::kFull;
+  session.settings.Change(600, settings);
+  settings.policy = memory::AttentionPolicy::kWindow;
+  session.settings.Change(710, settings);
   std::vector<memory::TokenId> tokens(700);
   for (size_t i = 0; i < tokens.size(); ++i) tokens[i] = static_cast<int32_t>(i * 37 % 4000);
   session.log.Append(std::span(tokens).first(600));
@@ -33,12 +38,17 @@ TEST(SessionExportTest, ComesBackWhole) {
   ASSERT_TRUE(back.ok()) << back.status();
   EXPECT_EQ(back->log.size(), session.log.size());
   EXPECT_EQ(back->log.CommonPrefix(session.log), session.log.size());
-  EXPECT_EQ(back->settings.window_tokens, 64);
-  EXPECT_EQ(back->settings.sink_blocks, 0);
-  EXPECT_FALSE(back->settings.remap_positions);
+  EXPECT_EQ(back->settings, session.settings);
   const auto empty = DecodeExport(EncodeExport({}, kHere), kHere);
   ASSERT_TRUE(empty.ok()) << empty.status();
   EXPECT_EQ(empty->log.size(), 0);
+}
+
+TEST(SessionExportTest, SettingsBehindTheEndAreRefused) {
+  ExportedSession session = Example();
+  session.settings.Change(session.log.size() + 1, {});
+  EXPECT_EQ(DecodeExport(EncodeExport(session, kHere), kHere).status().code(),
+            absl::StatusCode::kDataLoss);
 }
 
 TEST(SessionExportTest, AnotherServerIsRefusedAndToldWhy) {

@@ -9,25 +9,37 @@
 
 namespace eidetic {
 
+void PutCheckpoints(const Session& session, memory::JournalBatch* batch) {
+  const auto put = [&](std::string key, const std::shared_ptr<Checkpoint>& checkpoint) {
+    if (checkpoint == nullptr || checkpoint->refused) return;
+    batch->Put(std::move(key), EncodeCheckpoint(checkpoint->record, session.bit_identical));
+  };
+  put(CheckpointKeyOf(session.name), session.checkpoint);
+  put(OlderCheckpointKeyOf(session.name), session.older);
+}
+
 void SessionJournal::Hold(std::span<const LogSegment> segments) {
   for (const LogSegment& segment : segments) ++readers_[segment.log];
 }
 
 void SessionJournal::Release(std::span<const LogSegment> segments) {
-  memory::JournalBatch* const batch = ledger_->batch();
   for (const LogSegment& segment : segments) {
     if (--readers_[segment.log] > 0) continue;
     readers_.erase(segment.log);
-    batch->Delete(KeyOfEnd(segment.log));
-    batch->DeletePrefix(RunPrefix(segment.log));
+    DeleteLog(segment.log);
   }
+}
+
+void SessionJournal::DeleteLog(LogId log) {
+  ledger_->batch()->Delete(KeyOfEnd(log));
+  ledger_->batch()->DeletePrefix(RunPrefix(log));
 }
 
 void SessionJournal::Created(Session* session) {
   if (ledger_->batch() == nullptr || session->name.session.empty()) return;
   Hold(session->segments);
   Branched(session);
-  if (session->checkpoint != nullptr) Checkpointed(*session);
+  Checkpointed(*session);
   Used(session);
 }
 
@@ -44,8 +56,7 @@ void SessionJournal::Used(Session* session) {
 void SessionJournal::Checkpointed(const Session& session) {
   memory::JournalBatch* const batch = ledger_->batch();
   if (batch == nullptr || session.name.session.empty()) return;
-  batch->Put(CheckpointKeyOf(session.name),
-             EncodeCheckpoint(session.checkpoint->record, session.bit_identical));
+  PutCheckpoints(session, batch);
 }
 
 void SessionJournal::Rewound(Session* session, std::vector<LogSegment> kept) {
@@ -62,6 +73,7 @@ void SessionJournal::Taken(const SnapshotName& name, const Snapshot& snapshot) {
   Hold(snapshot.segments);
   batch->Put(KeyOf(name), Encode(SnapshotRecord{.segments = snapshot.segments,
                                                 .position = snapshot.position,
+                                                .settings = snapshot.settings,
                                                 .create_time = snapshot.create_time}));
 }
 
@@ -84,25 +96,49 @@ void SessionJournal::Branched(Session* session) {
   batch->Put(KeyOfEnd(log), Encode(LogEnd{session->position(), session->update_time}));
 }
 
-void SessionJournal::Deleted(const Session& session) {
+void SessionJournal::DeleteRecords(const SessionName& session) {
   memory::JournalBatch* const batch = ledger_->batch();
-  if (batch == nullptr || session.name.session.empty()) return;
-  batch->Delete(KeyOf(session.name));
-  batch->Delete(CheckpointKeyOf(session.name));
-  batch->Delete(ExpiryKeyOf(session.name));
-  batch->DeletePrefix(RequestPrefix(session.name));
-  batch->DeletePrefix(TokenPrefix(session.name));
-  batch->DeletePrefix(SnapshotPrefix(session.name));
+  batch->Delete(KeyOf(session));
+  batch->Delete(CheckpointKeyOf(session));
+  batch->Delete(OlderCheckpointKeyOf(session));
+  batch->Delete(ExpiryKeyOf(session));
+  batch->DeletePrefix(RequestPrefix(session));
+  batch->DeletePrefix(TokenPrefix(session));
+  batch->DeletePrefix(SnapshotPrefix(session));
+}
+
+void SessionJournal::Deleted(const Session& session) {
+  if (ledger_->batch() == nullptr || session.name.session.empty()) return;
+  DeleteRecords(session.name);
   for (const auto& [id, snapshot] : session.snapshots) Release(snapshot.segments);
   Release(session.segments);
 }
 
-void SessionJournal::Restored(std::span<const std::shared_ptr<Session>> sessions, LogId last_log) {
-  next_log_ = std::max(next_log_, last_log + 1);
+void SessionJournal::Deleted(const DamagedSession& session) {
+  if (ledger_->batch() == nullptr) return;
+  DeleteRecords(session.name);
+  Release(session.segments);
+  if (session.all_logs_known || --stray_owners_ > 0) return;
+  for (LogId log : std::exchange(strays_, {})) DeleteLog(log);
+}
+
+void SessionJournal::Restored(std::span<const std::shared_ptr<Session>> sessions,
+                              std::span<const DamagedSession> damaged,
+                              std::span<const LogId> logs) {
+  if (!logs.empty()) next_log_ = std::max(next_log_, logs.back() + 1);
   readers_.clear();
+  strays_.clear();
+  stray_owners_ = 0;
   for (const auto& session : sessions) {
     Hold(session->segments);
     for (const auto& [id, snapshot] : session->snapshots) Hold(snapshot.segments);
+  }
+  for (const DamagedSession& session : damaged) {
+    Hold(session.segments);
+    if (!session.all_logs_known) ++stray_owners_;
+  }
+  for (LogId log : logs) {
+    if (!readers_.contains(log)) strays_.push_back(log);
   }
 }
 

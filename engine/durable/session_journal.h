@@ -23,6 +23,9 @@
 
 namespace eidetic {
 
+// Those that the session carries, but for those that were refused, become what the journal has.
+void PutCheckpoints(const Session& session, memory::JournalBatch* batch);
+
 class SessionJournal {
  public:
   explicit SessionJournal(Ledger* ledger) : ledger_(ledger) {}
@@ -44,9 +47,12 @@ class SessionJournal {
   // The snapshot holds its logs until it is deleted, or its session is.
   void Taken(const SnapshotName& name, const Snapshot& snapshot);
   void Deleted(const SnapshotName& name, const Snapshot& snapshot);
-  // These, and no others, stand in the journal, and no log beyond `last_log`.
-  void Restored(std::span<const std::shared_ptr<Session>> sessions, LogId last_log);
-  // It has the checkpoint that it carries.
+  // All records of it, and logs that only it can have held.
+  void Deleted(const DamagedSession& session);
+  // These, and no others, stand in the journal, and of logs `logs`, ascending.
+  void Restored(std::span<const std::shared_ptr<Session>> sessions,
+                std::span<const DamagedSession> damaged, std::span<const LogId> logs);
+  // It has the checkpoints that it carries.
   void Checkpointed(const Session& session);
   // Tokens [begin, position) were added: one append, or one generated token.
   void Added(const Session& session, memory::Position begin);
@@ -61,12 +67,17 @@ class SessionJournal {
   void Forgotten(const Request& request);
 
  private:
+  void DeleteRecords(const SessionName& session);
+  void DeleteLog(LogId log);
   void Hold(std::span<const LogSegment> segments);
   // Deletes the logs that nobody reads any more.
   void Release(std::span<const LogSegment> segments);
 
   Ledger* ledger_;
   LogId next_log_ = 1;
+  // Logs that nobody is known to hold, and how many damaged sessions may hold them.
+  std::vector<LogId> strays_;
+  int64_t stray_owners_ = 0;
   std::map<LogId, int64_t> readers_;  // sessions and snapshots that a log's tokens belong to
 };
 

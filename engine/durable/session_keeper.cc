@@ -30,10 +30,27 @@ memory::Position SessionKeeper::Common(const Session& session, const Checkpoint&
   return log.ChunkBegin(shared - 1, parts_.query_chunk_tokens);
 }
 
-memory::Position SessionKeeper::Kept(const Session& session) const {
-  if (session.checkpoint == nullptr || session.checkpoint->refused) return 0;
-  const memory::Position position = session.checkpoint->position();
-  return Common(session, *session.checkpoint) == position ? position : 0;
+memory::Position SessionKeeper::Kept(const Session& session, const Checkpoint* checkpoint) const {
+  if (checkpoint == nullptr || checkpoint->refused) return 0;
+  const memory::Position common = Common(session, *checkpoint);
+  if (common == checkpoint->position()) return common;
+  const memory::TokenLog& log = session.log;
+  const memory::Position shared =
+      std::min(SharedPast(session.segments, checkpoint->record), log.size());
+  const bool ends_a_chunk = log.ChunkBegin(shared, parts_.query_chunk_tokens) == shared;
+  const auto& points = checkpoint->record.manifest.points;
+  for (auto point = points.rbegin(); point != points.rend(); ++point) {
+    const memory::Position at = point->position;
+    if (at <= common || (at == shared && ends_a_chunk)) return at;
+  }
+  return 0;
+}
+
+std::shared_ptr<Checkpoint> SessionKeeper::Best(const Session& session) const {
+  const memory::Position newest = Kept(session, session.checkpoint.get());
+  const memory::Position older = Kept(session, session.older.get());
+  if (newest == 0 && older == 0) return nullptr;
+  return newest >= older ? session.checkpoint : session.older;
 }
 
 bool SessionKeeper::CanSleep(const Session& session) const {
@@ -92,7 +109,7 @@ void SessionKeeper::Scan(absl::Time now) {
     const absl::Duration rest = now - session->last_use();
     const bool sleepy = limits.sleep_after > absl::ZeroDuration() && rest >= limits.sleep_after;
     if (sleepy && CanSleep(*session)) {
-      session->memory.reset();
+      session->DropMemory();
       --awake;
       ++counts_.slept;
     } else if (IsDue(*session, now)) {
@@ -104,13 +121,27 @@ void SessionKeeper::Scan(absl::Time now) {
   if (all_begun) short_of_memory_ = false;
 }
 
+std::shared_ptr<Checkpoint> SessionKeeper::BaseOf(const Session& session) const {
+  std::shared_ptr<Checkpoint> best;
+  memory::Position most = 0;
+  for (const auto& checkpoint : {session.checkpoint, session.older}) {
+    if (checkpoint == nullptr || checkpoint->refused) continue;
+    const memory::Position common = Common(session, *checkpoint);
+    if (common <= most) continue;
+    most = common;
+    best = checkpoint;
+  }
+  return best;
+}
+
 void SessionKeeper::Begin(const SessionPtr& session) {
-  const std::shared_ptr<Checkpoint>& old = session->checkpoint;
+  std::shared_ptr<Checkpoint> base = BaseOf(*session);
+  memory::Position shared = 0;
   int64_t first_block = 0, first_tile = 0;
-  if (old != nullptr && !old->refused) {
-    const memory::Position shared = std::min(Common(*session, *old), session->computed());
+  if (base != nullptr) {
+    shared = std::min(Common(*session, *base), session->computed());
     first_block = shared / parts_.binding.block_tokens;
-    const bool same_index = old->record.manifest.binding.summary_kind ==
+    const bool same_index = base->record.manifest.binding.summary_kind ==
                             static_cast<uint8_t>(session->memory->summary());
     if (same_index && session->memory->summary() != memory::SummaryKind::kNone) {
       first_tile = first_block / memory::kTileBlocks;
@@ -119,9 +150,11 @@ void SessionKeeper::Begin(const SessionPtr& session) {
   session->checkpointing = true;
   ++under_way_;
   checkpointer_.Write({.image = session->memory->Image(first_block, first_tile),
-                       .base = first_block > 0 ? old : nullptr,
+                       .base = std::move(base),
+                       .shared = shared,
+                       .max_points = static_cast<size_t>(parts_.max_points),
                        .binding = parts_.binding,
-                       .log = LogBefore(session->segments, session->computed()),
+                       .segments = SegmentsBelow(session->segments, session->computed()),
                        .done = [this, session](auto made) { Written(session, std::move(made)); }});
 }
 
@@ -141,19 +174,29 @@ void SessionKeeper::Written(const SessionPtr& session,
     return;
   }
   memory::FailPoint("checkpoint.before_manifest");
-  parts_.ledger->batch()->Put(CheckpointKeyOf(session->name),
-                              EncodeCheckpoint((*made)->record, session->bit_identical));
+  memory::JournalBatch* const batch = parts_.ledger->batch();
+  // A newest one that can not be used does not take the place of the one before.
+  std::shared_ptr<Checkpoint> before = session->checkpoint;
+  if (before == nullptr || before->refused) before = session->older;
+  if (before != nullptr) {
+    batch->Put(OlderCheckpointKeyOf(session->name),
+               EncodeCheckpoint(before->record, session->bit_identical));
+  }
+  batch->Put(CheckpointKeyOf(session->name),
+             EncodeCheckpoint((*made)->record, session->bit_identical));
   // The session and its memory belong to the loop's thread: they only pass through the other.
-  parts_.ledger->Tell([this, session,
-                       made = *std::move(made)](const absl::Status& durable) mutable {
+  parts_.ledger->Tell([this, session, made = *std::move(made),
+                       before = std::move(before)](const absl::Status& durable) mutable {
     if (durable.ok()) memory::FailPoint("checkpoint.after_manifest");
     checkpointer_.Post([this, session = std::move(session), made = std::move(made),
-                        ok = durable.ok()]() mutable { Published(session, std::move(made), ok); });
+                        before = std::move(before), ok = durable.ok()]() mutable {
+      Published(session, std::move(made), std::move(before), ok);
+    });
   });
 }
 
 void SessionKeeper::Published(const SessionPtr& session, std::shared_ptr<Checkpoint> made,
-                              bool durable) {
+                              std::shared_ptr<Checkpoint> before, bool durable) {
   scan_now_ = true;
   --under_way_;
   session->checkpointing = false;
@@ -161,6 +204,7 @@ void SessionKeeper::Published(const SessionPtr& session, std::shared_ptr<Checkpo
   ++counts_.written;
   if (!IsHere(session)) return HoldUntilDurable(std::move(made));  // it was deleted meanwhile
   session->checkpoint = std::move(made);
+  session->older = std::move(before);
 }
 
 void SessionKeeper::HoldUntilDurable(std::shared_ptr<Checkpoint> checkpoint) {
@@ -177,7 +221,7 @@ bool SessionKeeper::Sleep(const std::function<bool()>& enough, bool on_host) {
   for (const SessionPtr& session : ByRest()) {
     if (enough()) break;
     if (!CanSleep(*session) || (on_host && !session->memory->has_host_pages())) continue;
-    session->memory.reset();
+    session->DropMemory();
     ++counts_.pushed;
     any = true;
   }
@@ -243,6 +287,7 @@ void SessionKeeper::AddStats(EngineStats* stats) const {
   stats->checkpoints_written = counts_.written;
   stats->checkpoints_failed = counts_.failed;
   stats->checkpoints_refused = counts_.refused;
+  stats->integrity_errors += counts_.damaged;
   stats->sessions_loaded = counts_.loaded;
   stats->sessions_slept = counts_.slept;
   stats->sessions_pushed = counts_.pushed;

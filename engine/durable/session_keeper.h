@@ -39,6 +39,7 @@ struct KeeperParts {
   EngineObserver* observer = nullptr;
   memory::CheckpointBinding binding;  // of this server; the summary's kind is each session's
   int32_t query_chunk_tokens = 0;
+  int32_t max_points = 0;  // past states that a checkpoint keeps
   EngineLimits::Keeping limits;
   std::function<void()> wake;  // makes the loop turn again; any thread
   std::function<absl::Time()> now;
@@ -78,8 +79,11 @@ class SessionKeeper {
   // As Engine::CheckpointAll.
   void CheckpointAll(absl::Time deadline, std::function<void(absl::Status)> done);
 
-  // What a deleted session had, or null, stays until the deletion is durable.
-  void HoldUntilDurable(std::shared_ptr<Checkpoint> checkpoint);
+  // What a deleted session had stays until the deletion is durable.
+  void HoldUntilDurable(const Session& session) {
+    HoldUntilDurable(session.checkpoint);
+    HoldUntilDurable(session.older);
+  }
 
   void AddStats(EngineStats* stats) const;
 
@@ -97,8 +101,12 @@ class SessionKeeper {
   // the tokens of a chunk share a choice. Where the session was cut within a chunk, or goes on
   // where the checkpoint was, that chunk is another.
   memory::Position Common(const Session& session, const Checkpoint& checkpoint) const;
-  // What of the session's past is in its durable checkpoint, all of it or nothing.
-  memory::Position Kept(const Session& session) const;
+  // The last of the checkpoint's positions, its own or that of a past state, that the session can
+  // go on from; 0: none.
+  memory::Position Kept(const Session& session, const Checkpoint* checkpoint) const;
+  // Of the two that the session has, the one that keeps most; null: neither keeps anything.
+  std::shared_ptr<Checkpoint> Best(const Session& session) const;
+  memory::Position Kept(const Session& session) const { return Kept(session, Best(session).get()); }
   bool CanLoad(const Session& session) const;
   bool CanSleep(const Session& session) const;
   bool IsHere(const SessionPtr& session) const;
@@ -109,17 +117,25 @@ class SessionKeeper {
   void Scan(absl::Time now);
   void WatchDrain(absl::Time now);
   void Begin(const SessionPtr& session);
+  // What `session` goes on from when it is checkpointed, if anything.
+  std::shared_ptr<Checkpoint> BaseOf(const Session& session) const;
   void Written(const SessionPtr& session, absl::StatusOr<std::shared_ptr<Checkpoint>> made);
-  void Published(const SessionPtr& session, std::shared_ptr<Checkpoint> made, bool durable);
+  // `before`: what was its newest.
+  void Published(const SessionPtr& session, std::shared_ptr<Checkpoint> made,
+                 std::shared_ptr<Checkpoint> before, bool durable);
+  void HoldUntilDurable(std::shared_ptr<Checkpoint> checkpoint);
   void Load(const SessionPtr& session);
-  void Loaded(const SessionPtr& session, absl::Time begun,
+  void Loaded(const SessionPtr& session, const std::shared_ptr<Checkpoint>& from, absl::Time begun,
               absl::StatusOr<std::unique_ptr<memory::SessionMemory>> memory);
-  void Refuse(Session* session, const absl::Status& why);
+  // `checkpoint` null: its record can not be read.
+  void Refuse(const SessionName& session, Checkpoint* checkpoint, const absl::Status& why);
   void RunWaiting(const SessionName& name, const absl::Status& status);
   bool Sleep(const std::function<bool()>& enough, bool on_host);
-  void Adopt(std::string_view key, std::string_view value);
+  // `which`: of the session, where it goes.
+  void Adopt(const absl::StatusOr<SessionName>& name, std::string_view value,
+             std::shared_ptr<Checkpoint> Session::*which);
   // Why what the journal has can not be loaded, if so.
-  absl::Status CheckAdopted(const Session& session) const;
+  absl::Status CheckAdopted(const Session& session, const Checkpoint& checkpoint) const;
   memory::CheckpointBinding BindingFor(const Checkpoint& checkpoint) const;
 
   const KeeperParts parts_;
@@ -130,11 +146,12 @@ class SessionKeeper {
   std::optional<Drain> drain_;
   absl::Time last_scan_ = absl::InfinitePast();
   bool scan_now_ = false;
+  bool all_read_ = true;          // at the last Restore
   bool short_of_memory_ = false;  // sessions that rest are checkpointed at once
   int64_t under_way_ = 0;
   int64_t asleep_ = 0;  // sessions, at the last scan
   struct Counts {
-    int64_t written = 0, failed = 0, refused = 0, loaded = 0, slept = 0, pushed = 0;
+    int64_t written = 0, failed = 0, refused = 0, loaded = 0, damaged = 0, slept = 0, pushed = 0;
   } counts_;
 };
 

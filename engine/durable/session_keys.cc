@@ -48,6 +48,10 @@ std::string ExpiryKeyOf(const SessionName& session) {
   return absl::StrCat("x/", session.tenant, "/", session.session);
 }
 
+std::string OlderCheckpointKeyOf(const SessionName& session) {
+  return absl::StrCat("o/", session.tenant, "/", session.session);
+}
+
 std::string CreationKeyOf(const std::string& tenant, const std::string& request_id) {
   return absl::StrCat("c/", tenant, "/", request_id);
 }
@@ -112,6 +116,10 @@ absl::StatusOr<SessionName> ParseCheckpointKey(std::string_view key) {
   return ParseNamed("m/", "checkpoint", key);
 }
 
+absl::StatusOr<SessionName> ParseOlderCheckpointKey(std::string_view key) {
+  return ParseNamed("o/", "checkpoint", key);
+}
+
 absl::StatusOr<SnapshotName> ParseSnapshotKey(std::string_view key) {
   const size_t first = key.find('/', 2);
   const size_t second = first == key.npos ? key.npos : key.find('/', first + 1);
@@ -145,6 +153,11 @@ absl::StatusOr<std::pair<std::string, std::string>> ParseCreationKey(std::string
 absl::StatusOr<LogId> ParseEndKey(std::string_view key) {
   if (!key.starts_with("n/") || key.size() != 10) return BadKey("log's end");
   return TakeHighFirst(key.substr(2));
+}
+
+absl::StatusOr<LogId> ParseRunLog(std::string_view key) {
+  if (!key.starts_with("t/") || key.size() != 18) return BadKey("run");
+  return TakeHighFirst(key.substr(2, 8));
 }
 
 absl::StatusOr<memory::Position> ParseRunKey(std::string_view key) {

@@ -7,6 +7,7 @@
 //   e/{owner}{be16 length}{request id}{be64 n}  TokenRecord of the n-th token of an answer
 //   m/{tenant}/{session}                     CheckpointRecord (checkpoint.h)
 //   n/{be64 log}                             LogEnd
+//   o/{tenant}/{session}                     CheckpointRecord of the checkpoint before
 //   p/{tenant}/{session}/{snapshot}          SnapshotRecord
 //   r/{owner}{be16 length}{request id}       RequestRecord
 //   s/{tenant}/{session}                     SessionRecord
@@ -50,6 +51,7 @@ struct RequestKey {
 std::string KeyOf(const SessionName& session);
 std::string CheckpointKeyOf(const SessionName& session);
 std::string ExpiryKeyOf(const SessionName& session);
+std::string OlderCheckpointKeyOf(const SessionName& session);
 std::string CreationKeyOf(const std::string& tenant, const std::string& request_id);
 std::string RunPrefix(LogId log);
 std::string KeyOfRun(LogId log, memory::Position begin);
@@ -66,12 +68,14 @@ std::string KeyOfToken(const RequestKey& request, int64_t n);
 
 absl::StatusOr<SessionName> ParseSessionKey(std::string_view key);
 absl::StatusOr<SessionName> ParseCheckpointKey(std::string_view key);
+absl::StatusOr<SessionName> ParseOlderCheckpointKey(std::string_view key);
 absl::StatusOr<RequestKey> ParseRequestKey(std::string_view key);
 absl::StatusOr<SnapshotName> ParseSnapshotKey(std::string_view key);
 // Tenant and request id.
 absl::StatusOr<std::pair<std::string, std::string>> ParseCreationKey(std::string_view key);
 absl::StatusOr<LogId> ParseEndKey(std::string_view key);
 absl::StatusOr<memory::Position> ParseRunKey(std::string_view key);
+absl::StatusOr<LogId> ParseRunLog(std::string_view key);
 
 }  // namespace eidetic
 

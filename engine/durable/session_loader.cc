@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <limits>
+#include <optional>
+#include <set>
 #include <span>
 #include <utility>
 
@@ -25,6 +27,15 @@ bool BeginsWith(std::span<const LogSegment> segments, memory::Position end,
   return snapshot.position <= (count < segments.size() ? segments[count].begin : end);
 }
 
+// Of a key of one of a session's records: "x/{tenant}/{session}", maybe with more behind a '/'.
+SessionName OwnerOf(std::string_view key) {
+  const size_t first = key.find('/', 2);
+  if (first == key.npos) return {};
+  const size_t second = key.find('/', first + 1);
+  const size_t size = second == key.npos ? key.npos : second - first - 1;
+  return {std::string(key.substr(2, first - 2)), std::string(key.substr(first + 1, size))};
+}
+
 class Loader {
  public:
   explicit Loader(const LoadContext& context) : context_(context) {}
@@ -34,24 +45,75 @@ class Loader {
         ForEachRecord(*context_.journal, "s/", "s/", [this](std::string_view key, auto value) {
           absl::StatusOr<SessionName> name = ParseSessionKey(key);
           if (!name.ok()) return name.status();
-          Keep(LoadSession(*name, value));
+          known_.insert(*name);
+          absl::StatusOr<std::shared_ptr<Session>> session = LoadSession(*name, value);
+          if (!session.ok()) return AddDamaged(*name, session.status(), value);
+          loaded_.sessions.push_back(*std::move(session));
           return absl::OkStatus();
         });
+    for (const char* prefix : {"p/", "r/", "e/", "m/", "o/"}) {
+      if (status.ok()) status = FindOwners(prefix);
+    }
     if (status.ok()) status = LoadLooseRequests();
     if (status.ok()) status = LoadCreations();
-    if (status.ok()) status = FindLastLog();
+    if (status.ok()) status = FindLogs();
     if (!status.ok()) return status;
     return std::move(loaded_);
   }
 
  private:
-  void Keep(absl::StatusOr<std::shared_ptr<Session>> session) {
-    if (session.ok()) {
-      loaded_.sessions.push_back(*std::move(session));
-    } else {
-      LOG(ERROR) << "left out: " << session.status();
-      loaded_.damaged.push_back(session.status());
+  // `record`: the session's own; none when it is missing.
+  absl::Status AddDamaged(const SessionName& name, const absl::Status& why,
+                          std::optional<std::string_view> record) {
+    LOG(ERROR) << name.ToString() << " is damaged, it can only be deleted: " << why;
+    DamagedSession damaged{.name = name, .why = why, .segments = {}, .all_logs_known = true};
+    const auto add = [&damaged](const auto& decoded) {
+      if (!decoded.ok()) {
+        damaged.all_logs_known = false;
+        return;
+      }
+      damaged.segments.insert(damaged.segments.end(), decoded->segments.begin(),
+                              decoded->segments.end());
+    };
+    add(record ? Decode<SessionRecord>(*record) : absl::StatusOr<SessionRecord>(why));
+    const std::string prefix = SnapshotPrefix(name);
+    const absl::Status scanned =
+        ForEachRecord(*context_.journal, prefix, prefix, [&](auto, auto value) {
+          add(Decode<SnapshotRecord>(value));
+          return absl::OkStatus();
+        });
+    loaded_.damaged.push_back(std::move(damaged));
+    return scanned;
+  }
+
+  // Sessions whose records begin with `prefix` and that have none of their own. One record of
+  // each is looked at: they stand together.
+  absl::Status FindOwners(const std::string& prefix) {
+    std::string begin = prefix;
+    while (!begin.empty()) {
+      std::optional<SessionName> stray;
+      std::string next;
+      const absl::Status scanned =
+          context_.journal->Scan(prefix, begin, [&](std::string_view key, std::string_view) {
+            const SessionName owner = OwnerOf(key);
+            next = std::string(key) + '\0';
+            if (!SessionName::IsSegment(owner.tenant)) return false;
+            // '0' comes right after '/': behind all of this owner's.
+            const std::string last = prefix + owner.tenant + "/" + owner.session + "0";
+            if (key.size() >= last.size() && key[last.size() - 1] == '/') next = last;
+            if (SessionName::IsSegment(owner.session) && known_.insert(owner).second) {
+              stray = owner;
+            }
+            return false;
+          });
+      if (!scanned.ok()) return scanned;
+      begin = next;
+      if (!stray) continue;
+      const absl::Status added =
+          AddDamaged(*stray, LogDamage(stray->ToString(), "its record is missing"), std::nullopt);
+      if (!added.ok()) return added;
     }
+    return absl::OkStatus();
   }
 
   absl::StatusOr<std::shared_ptr<Session>> LoadSession(const SessionName& name,
@@ -60,7 +122,7 @@ class Loader {
     if (!record.ok()) return record.status();
     auto session = std::make_shared<Session>();
     session->name = name;
-    session->settings = record->settings;
+    session->settings = std::move(record->settings);
     session->create_time = record->create_time;
     session->segments = std::move(record->segments);
     absl::Status status = LoadExpiry(session.get());
@@ -90,6 +152,7 @@ class Loader {
     if (session->segments.empty()) return LogDamage(whose, "has no log");
     const absl::StatusOr<std::string> bytes =
         context_.journal->Get(KeyOfEnd(session->segments.back().log));
+    if (absl::IsNotFound(bytes.status())) return LogDamage(whose, "has no record of its log's end");
     if (!bytes.ok()) return bytes.status();
     const absl::StatusOr<LogEnd> last = Decode<LogEnd>(*bytes);
     if (!last.ok()) return last.status();
@@ -98,6 +161,7 @@ class Loader {
         LoadTokenLog(context_, whose, session->segments, last->end);
     if (!log.ok()) return log.status();
     session->log = *std::move(log);
+    session->seen = session->log.size();
     return absl::OkStatus();
   }
 
@@ -123,6 +187,7 @@ class Loader {
           absl::StatusOr<SnapshotRecord> record = Decode<SnapshotRecord>(value);
           if (!record.ok()) return record.status();
           session->snapshots[name->snapshot] = {.position = record->position,
+                                                .settings = std::move(record->settings),
                                                 .create_time = record->create_time,
                                                 .segments = std::move(record->segments),
                                                 .log = nullptr};
@@ -169,7 +234,6 @@ class Loader {
         loaded_.requests.push_back(*std::move(request));
       } else {
         LOG(ERROR) << "left out: " << request.status();
-        loaded_.damaged.push_back(request.status());
       }
       return absl::OkStatus();
     });
@@ -186,16 +250,32 @@ class Loader {
     });
   }
 
-  // In order: the last is the highest.
-  absl::Status FindLastLog() {
-    return ForEachRecord(*context_.journal, "n/", "n/", [&](auto key, auto) {
+  absl::Status FindLogs() {
+    std::set<LogId> logs;
+    absl::Status status = ForEachRecord(*context_.journal, "n/", "n/", [&](auto key, auto) {
       const absl::StatusOr<LogId> log = ParseEndKey(key);
-      if (log.ok()) loaded_.last_log = *log;
+      if (log.ok()) logs.insert(*log);
       return log.status();
     });
+    // One run of each log tells that it is there.
+    for (std::string begin = "t/"; status.ok() && !begin.empty();) {
+      std::string next;
+      status = ForEachRecord(*context_.journal, "t/", begin, [&](auto key, auto) {
+        const absl::StatusOr<LogId> log = ParseRunLog(key);
+        if (!log.ok()) return log.status();
+        logs.insert(*log);
+        next = *log == std::numeric_limits<LogId>::max() ? "" : RunPrefix(*log + 1);
+        return absl::CancelledError();
+      });
+      if (absl::IsCancelled(status)) status = absl::OkStatus();
+      begin = next;
+    }
+    loaded_.logs.assign(logs.begin(), logs.end());
+    return status;
   }
 
   const LoadContext& context_;
+  std::set<SessionName> known_;
   LoadedSessions loaded_;
 };
 

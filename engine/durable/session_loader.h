@@ -4,8 +4,9 @@
 //   each reader had just left. Answers are made again from their tokens.
 // Thread safety: none. Ownership: the caller owns what is returned; borrows the rest.
 // Preconditions: nothing is submitted to the journal meanwhile.
-// Errors: DATA_LOSS for records that contradict each other. One session's damage hides that
-//   session alone: it is left out, its name and the reason are logged and returned.
+// Errors: DATA_LOSS for records that contradict each other. One session's damage is that
+//   session's alone: it is returned as damaged, with the reason. Records of a session without
+//   its own are damage too. A damaged request without a session is left out, and logged.
 #ifndef EIDETIC_ENGINE_DURABLE_SESSION_LOADER_H_
 #define EIDETIC_ENGINE_DURABLE_SESSION_LOADER_H_
 
@@ -34,8 +35,8 @@ struct LoadedSessions {
   std::vector<std::shared_ptr<Session>> sessions;  // asleep, with their requests
   std::vector<std::shared_ptr<Request>> requests;  // without a session
   std::vector<RestoredCreation> creations;
-  LogId last_log = 0;                 // the highest, also of what is left out
-  std::vector<absl::Status> damaged;  // one a session or request that is left out
+  std::vector<DamagedSession> damaged;
+  std::vector<LogId> logs;  // all that the journal has, ascending
 };
 
 absl::StatusOr<LoadedSessions> LoadSessions(const LoadContext& context);

@@ -12,7 +12,7 @@ namespace {
 using memory::RecordReader;
 using memory::RecordWriter;
 
-constexpr uint64_t kVersion = 1;  // of every record; another is refused
+constexpr uint64_t kVersion = 2;  // of every record; another is refused
 
 void PutTime(absl::Time time, RecordWriter* to) { to->Signed(absl::ToUnixNanos(time)); }
 absl::Time TakeTime(RecordReader* from) { return absl::FromUnixNanos(from->Signed()); }
@@ -124,7 +124,7 @@ template <>
 absl::StatusOr<SessionRecord> Decode(std::string_view bytes) {
   return DecodeWith<SessionRecord>(bytes, "session", [](RecordReader* from, SessionRecord* record) {
     record->segments = TakeSegments(from);
-    record->settings = TakeSpanSettings(from);
+    record->settings = TakeSettingsHistory(from);
     record->create_time = TakeTime(from);
   });
 }
@@ -133,6 +133,7 @@ std::string Encode(const SnapshotRecord& record) {
   RecordWriter to = NewRecord();
   Put(record.segments, &to);
   to.Varint(static_cast<uint64_t>(record.position));
+  Put(record.settings, &to);
   PutTime(record.create_time, &to);
   return to.Take();
 }
@@ -142,6 +143,7 @@ absl::StatusOr<SnapshotRecord> Decode(std::string_view bytes) {
   return DecodeWith<SnapshotRecord>(bytes, "snapshot", [](RecordReader* from, auto* record) {
     record->segments = TakeSegments(from);
     record->position = TakePosition(from);
+    record->settings = TakeSettingsHistory(from);
     record->create_time = TakeTime(from);
   });
 }

@@ -19,6 +19,7 @@
 #include "engine/durable/session_keys.h"
 #include "engine/scheduler/generation.h"
 #include "memory/ids.h"
+#include "memory/settings_history.h"
 #include "memory/span_settings.h"
 #include "memory/token_log.h"
 
@@ -26,13 +27,14 @@ namespace eidetic {
 
 struct SessionRecord {
   std::vector<LogSegment> segments;  // begins rise from 0
-  memory::SpanSettings settings;
+  memory::SettingsHistory settings;
   absl::Time create_time;
 };
 
 struct SnapshotRecord {
   std::vector<LogSegment> segments;  // begins rise from 0; all below `position`
   memory::Position position = 0;
+  memory::SettingsHistory settings;
   absl::Time create_time;
 };
 

@@ -118,12 +118,17 @@ TEST(SessionRecordsTest, KeysComeBackAndSortByPosition) {
 }
 
 TEST(SessionRecordsTest, ASnapshotComesBack) {
+  memory::SettingsHistory settings;
+  settings.Change(40, {.span_blocks = 3});
+  settings.Change(41, {.policy = memory::AttentionPolicy::kFull});
   const std::string bytes = Encode(SnapshotRecord{.segments = {{.log = 7, .begin = 0}, {9, 40}},
                                                   .position = 55,
+                                                  .settings = settings,
                                                   .create_time = absl::FromUnixSeconds(3)});
   const auto back = Decode<SnapshotRecord>(bytes);
   ASSERT_TRUE(back.ok()) << back.status();
   EXPECT_EQ(back->position, 55);
+  EXPECT_EQ(back->settings, settings);
   EXPECT_EQ(back->segments, (std::vector<LogSegment>{{7, 0}, {9, 40}}));
   for (size_t length = 0; length < bytes.size(); ++length) {
     EXPECT_FALSE(Decode<SnapshotRecord>(std::string_view(bytes).substr(0, length)).ok()) << length;

@@ -12,19 +12,29 @@ namespace eidetic {
 
 void SessionKeeper::BeforeRestore() {
   parts_.sessions->ForEach([this](const SessionPtr& session) {
-    if (session->checkpoint != nullptr) uncertain_.push_back(session->checkpoint);
+    for (const auto& checkpoint : {session->checkpoint, session->older}) {
+      if (checkpoint != nullptr) uncertain_.push_back(checkpoint);
+    }
   });
 }
 
 absl::Status SessionKeeper::Restore() {
-  const absl::Status scanned =
+  all_read_ = true;
+  absl::Status scanned =
       parts_.journal->Scan("m/", "m/", [this](std::string_view key, std::string_view value) {
-        Adopt(key, value);
+        Adopt(ParseCheckpointKey(key), value, &Session::checkpoint);
         return true;
       });
   if (!scanned.ok()) return scanned;
+  scanned = parts_.journal->Scan("o/", "o/", [this](std::string_view key, std::string_view value) {
+    Adopt(ParseOlderCheckpointKey(key), value, &Session::older);
+    return true;
+  });
+  if (!scanned.ok()) return scanned;
   uncertain_.clear();
   scan_now_ = true;
+  // What names extents and could not be read for the moment may be read at the next start.
+  if (!all_read_) return absl::OkStatus();
   const int64_t freed = parts_.extents->RemoveUnreferenced();
   if (freed > 0) LOG(INFO) << "removed " << freed << " bytes that no checkpoint names";
   return absl::OkStatus();
@@ -37,8 +47,8 @@ memory::CheckpointBinding SessionKeeper::BindingFor(const Checkpoint& checkpoint
   return ours;
 }
 
-absl::Status SessionKeeper::CheckAdopted(const Session& session) const {
-  const Checkpoint& checkpoint = *session.checkpoint;
+absl::Status SessionKeeper::CheckAdopted(const Session& session,
+                                         const Checkpoint& checkpoint) const {
   const auto match = CompareBindings(checkpoint.record.manifest.binding, BindingFor(checkpoint));
   if (!match.ok()) return match.status();
   if (SharedPast(session.segments, checkpoint.record) > session.position()) {
@@ -48,26 +58,35 @@ absl::Status SessionKeeper::CheckAdopted(const Session& session) const {
   return CheckSizes(checkpoint.record.manifest, parts_.pool->geometry());
 }
 
-void SessionKeeper::Adopt(std::string_view key, std::string_view value) {
-  const absl::StatusOr<SessionName> name = ParseCheckpointKey(key);
+void SessionKeeper::Adopt(const absl::StatusOr<SessionName>& name, std::string_view value,
+                          std::shared_ptr<Checkpoint> Session::*which) {
   const auto found = name.ok() ? parts_.sessions->Find(*name) : name.status();
   if (!found.ok()) {
     LOG(ERROR) << "a checkpoint has no session: " << found.status();
     return;
   }
   Session& session = **found;
-  absl::StatusOr<CheckpointRecord> record = DecodeCheckpoint(value);
-  if (!record.ok()) return Refuse(&session, record.status());
+  absl::StatusOr<CheckpointRecord> record = DecodeCheckpoint(
+      value, [this](const memory::ExtentRef& ref) { return ReadPiece(*parts_.extents, ref); });
+  if (!record.ok()) {
+    if (absl::IsUnavailable(record.status())) all_read_ = false;
+    return Refuse(*name, nullptr, record.status());
+  }
   session.bit_identical = session.bit_identical && record->bit_identical;
-  session.checkpoint = checkpointer_.Adopt(*std::move(record));
-  if (absl::Status status = CheckAdopted(session); !status.ok()) Refuse(&session, status);
+  session.*which = checkpointer_.Adopt(*std::move(record));
+  Checkpoint* const adopted = (session.*which).get();
+  if (absl::Status status = CheckAdopted(session, *adopted); !status.ok()) {
+    Refuse(*name, adopted, status);
+  }
 }
 
-void SessionKeeper::Refuse(Session* session, const absl::Status& why) {
+void SessionKeeper::Refuse(const SessionName& session, Checkpoint* checkpoint,
+                           const absl::Status& why) {
   ++counts_.refused;
-  if (session->checkpoint != nullptr) session->checkpoint->refused = true;
-  LOG(ERROR) << "the checkpoint of " << session->name.ToString()
-             << " is refused, it is computed again from its log: " << why;
+  if (absl::IsDataLoss(why)) ++counts_.damaged;
+  if (checkpoint != nullptr) checkpoint->refused = true;
+  LOG(ERROR) << "a checkpoint of " << session.ToString()
+             << " is refused, another one or the log takes its place: " << why;
 }
 
 bool SessionKeeper::CanLoad(const Session& session) const {
@@ -86,43 +105,43 @@ void SessionKeeper::WhenAwake(const SessionName& name, Then then) {
 }
 
 void SessionKeeper::Load(const SessionPtr& session) {
-  const std::shared_ptr<Checkpoint> from = session->checkpoint;
+  const std::shared_ptr<Checkpoint> from = Best(*session);
+  const memory::Position position = Kept(*session, from.get());
   const memory::MemoryGeometry& geometry = parts_.pool->geometry();
-  const SpanPlan plan = PlanSpan(session->settings, geometry.layout.block_size, /*retrieves=*/true,
-                                 from->position(), memory::TokenKind::kGenerated);
+  const SpanPlan plan = PlanSpan(session->settings.last(), geometry.layout.block_size,
+                                 /*retrieves=*/true, position, memory::TokenKind::kGenerated);
   auto load = memory::SessionLoad::Begin(
       parts_.pool,
-      {.position = from->position(),
+      {.position = position,
        .stored = static_cast<memory::SummaryKind>(from->record.manifest.binding.summary_kind),
-       .wanted = memory::SummaryFor(session->settings, geometry.bounding),
+       .wanted = memory::SummaryFor(session->settings.At(position), geometry.bounding),
        .first_far = plan.first,
        .last_far = plan.last});
   if (!load.ok()) return RunWaiting(session->name, memory::MarkShortage(load.status()));
   checkpointer_.Load({.from = from,
                       .into = *std::move(load),
-                      .done = [this, session, begun = parts_.now()](auto memory) {
-                        Loaded(session, begun, std::move(memory));
+                      .done = [this, session, from, begun = parts_.now()](auto memory) {
+                        Loaded(session, from, begun, std::move(memory));
                       }});
 }
 
-void SessionKeeper::Loaded(const SessionPtr& session, absl::Time begun,
+void SessionKeeper::Loaded(const SessionPtr& session, const std::shared_ptr<Checkpoint>& from,
+                           absl::Time begun,
                            absl::StatusOr<std::unique_ptr<memory::SessionMemory>> memory) {
   scan_now_ = true;
   if (!memory.ok()) {
-    Refuse(session.get(), memory.status());
+    Refuse(session->name, from.get(), memory.status());
   } else if (IsHere(session) && CanLoad(*session) && Kept(*session) == (*memory)->published()) {
     session->memory = *std::move(memory);
     ++counts_.loaded;
     parts_.observer->OnWake(absl::ToDoubleSeconds(parts_.now() - begun));
-    const Checkpoint& from = *session->checkpoint;
-    const auto match = CompareBindings(from.record.manifest.binding, BindingFor(from));
+    const memory::CheckpointBinding& binding = from->record.manifest.binding;
+    const auto match = CompareBindings(binding, BindingFor(*from));
     if (*match == memory::BindingMatch::kUsable && session->bit_identical) {
       session->bit_identical = false;
-      parts_.ledger->batch()->Put(CheckpointKeyOf(session->name),
-                                  EncodeCheckpoint(from.record, false));
+      PutCheckpoints(*session, parts_.ledger->batch());
       LOG(WARNING) << session->name.ToString() << " was loaded from a checkpoint of build "
-                   << from.record.manifest.binding.build << " on "
-                   << from.record.manifest.binding.device_kind
+                   << binding.build << " on " << binding.device_kind
                    << ": its tokens may differ in bits from now on";
     }
   }

@@ -42,4 +42,26 @@ memory::SpanSettings TakeSpanSettings(RecordReader* from) {
   return s;
 }
 
+void Put(const memory::SettingsHistory& history, RecordWriter* to) {
+  const auto parts = history.parts();
+  Put(parts[0].settings, to);
+  to->Varint(parts.size() - 1);
+  for (size_t i = 1; i < parts.size(); ++i) {
+    to->Varint(static_cast<uint64_t>(parts[i].begin - parts[i - 1].begin - 1));
+    Put(parts[i].settings, to);
+  }
+}
+
+memory::SettingsHistory TakeSettingsHistory(RecordReader* from) {
+  memory::SettingsHistory history(TakeSpanSettings(from));
+  uint64_t begin = 0;
+  for (uint64_t left = from->AtMost(memory::kMaxSettingsParts - 1); left > 0 && from->ok();
+       --left) {
+    if (begin == INT64_MAX) break;  // nothing can begin later: the reader is not at its end
+    begin += from->AtMost(INT64_MAX - begin - 1) + 1;
+    history.Change(static_cast<memory::Position>(begin), TakeSpanSettings(from));
+  }
+  return history;
+}
+
 }  // namespace eidetic

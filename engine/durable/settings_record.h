@@ -10,6 +10,7 @@
 
 #include "memory/durable/record.h"
 #include "memory/ids.h"
+#include "memory/settings_history.h"
 #include "memory/span_settings.h"
 
 namespace eidetic {
@@ -19,6 +20,11 @@ std::vector<memory::TokenId> TakeTokens(memory::RecordReader* from);
 
 void Put(const memory::SpanSettings& settings, memory::RecordWriter* to);
 memory::SpanSettings TakeSpanSettings(memory::RecordReader* from);
+
+// The first part's settings; then how many parts follow, each: how many tokens after the one
+// before it begins (varint, less 1), its settings.
+void Put(const memory::SettingsHistory& history, memory::RecordWriter* to);
+memory::SettingsHistory TakeSettingsHistory(memory::RecordReader* from);
 
 }  // namespace eidetic
 

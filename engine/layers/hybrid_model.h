@@ -49,6 +49,7 @@ struct StepChunk {
   // when `tokens` is empty. The last may be -1: unknown, not scored.
   std::span<const memory::TokenId> targets;
   int32_t top_logprobs = 0;  // kScore
+  int64_t recomputed = 0;    // of its tokens, those that were computed before
   bool want_span = false;    // report the retrieved blocks and their softmax mass
 };
 

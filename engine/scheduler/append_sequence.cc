@@ -89,7 +89,12 @@ void AppendSequence::Drain(std::function<void(absl::Status)> done) {
 
 Sequence::State AppendSequence::Look() {
   if (!work_) return State::kEnded;
-  return computed() ? State::kWaiting : State::kReady;
+  if (computed()) return State::kWaiting;
+  if (absl::Status indexed = session_->PrepareIndex(); !indexed.ok()) {
+    Cancel(indexed);
+    return State::kEnded;
+  }
+  return State::kReady;
 }
 
 StepChunk AppendSequence::NextChunk() {

@@ -39,6 +39,10 @@ Sequence::State GenerationSequence::Look() {
     Interrupt();
     return State::kEnded;
   }
+  if (absl::Status indexed = session_->PrepareIndex(); !indexed.ok()) {
+    End(indexed);
+    return State::kEnded;
+  }
   return *lag > context_->limits.max_reader_lag_events ? State::kPaused : State::kReady;
 }
 
@@ -47,7 +51,7 @@ StepChunk GenerationSequence::NextChunk() {
   if (EndOf(chunk) < session_->position()) return chunk;
   chunk.output = ChunkOutput::kSample;
   chunk.sample = request_->generation->Row(session_->position());
-  chunk.want_span = session_->settings.policy == memory::AttentionPolicy::kSeAttn;
+  chunk.want_span = chunk.settings.policy == memory::AttentionPolicy::kSeAttn;
   return chunk;
 }
 

@@ -85,7 +85,8 @@ absl::StatusOr<Generations::Reader> Generations::TakeUp(const GenerateSpec& spec
   }
   if (absl::Status room = CheckRoom(); !room.ok()) return room;
   if (session == nullptr) {
-    absl::StatusOr<std::shared_ptr<Session>> made = sessions_->MakeEmpty(spec.settings);
+    absl::StatusOr<std::shared_ptr<Session>> made =
+        sessions_->MakeEmpty(memory::SettingsHistory(spec.settings));
     if (!made.ok()) return made.status();
     session = *std::move(made);
     session->log = *request->log;
@@ -166,7 +167,8 @@ absl::StatusOr<Generations::Reader> Generations::Begin(const GenerateSpec& spec,
   if (absl::Status status = CheckBegin(spec, session.get()); !status.ok()) return status;
   const bool throw_away = session == nullptr;
   if (throw_away) {
-    absl::StatusOr<std::shared_ptr<Session>> made = sessions_->MakeEmpty(spec.settings);
+    absl::StatusOr<std::shared_ptr<Session>> made =
+        sessions_->MakeEmpty(memory::SettingsHistory(spec.settings));
     if (!made.ok()) return made.status();
     session = *std::move(made);
   }

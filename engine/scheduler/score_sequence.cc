@@ -37,6 +37,8 @@ Sequence::State ScoreSequence::Look() {
     End(absl::CancelledError("the request was cancelled"));
   } else if (scored_.size() == wanted_) {
     End(std::move(scored_));
+  } else if (absl::Status indexed = branch_->PrepareIndex(); !indexed.ok()) {
+    End(indexed);
   }
   return work_ ? State::kReady : State::kEnded;
 }

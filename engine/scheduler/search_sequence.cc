@@ -20,9 +20,12 @@ SearchSequence::SearchSequence(const EngineContext* context, std::shared_ptr<Ses
 
 Sequence::State SearchSequence::Look() {
   if (!work_) return State::kEnded;
-  if (cancelled_ == nullptr || !cancelled_->load()) return State::kReady;
-  End(absl::CancelledError("the request was cancelled"));
-  return State::kEnded;
+  if (cancelled_ != nullptr && cancelled_->load()) {
+    End(absl::CancelledError("the request was cancelled"));
+  } else if (absl::Status indexed = branch_->PrepareIndex(); !indexed.ok()) {
+    End(indexed);
+  }
+  return work_ ? State::kReady : State::kEnded;
 }
 
 StepChunk SearchSequence::NextChunk() {

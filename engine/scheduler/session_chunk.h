@@ -5,6 +5,8 @@
 #ifndef EIDETIC_ENGINE_SCHEDULER_SESSION_CHUNK_H_
 #define EIDETIC_ENGINE_SCHEDULER_SESSION_CHUNK_H_
 
+#include <algorithm>
+
 #include "engine/layers/hybrid_model.h"
 #include "engine/session.h"
 
@@ -17,8 +19,9 @@ inline StepChunk SessionChunk(const Session& session, int32_t query_chunk_tokens
   step_chunk.tokens = session.log.Slice(chunk.begin, chunk.end);
   step_chunk.begin = chunk.begin;
   step_chunk.kind = chunk.kind;
+  step_chunk.recomputed = std::max<int64_t>(0, std::min(chunk.end, session.seen) - chunk.begin);
   step_chunk.memory = session.memory.get();
-  step_chunk.settings = session.settings;
+  step_chunk.settings = session.settings.At(chunk.begin);
   return step_chunk;
 }
 

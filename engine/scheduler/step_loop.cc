@@ -160,6 +160,7 @@ void StepLoop::Observe(const std::vector<StepChunk>& batch, double seconds,
   for (const StepChunk& chunk : batch) {
     const bool decode = chunk.kind == memory::TokenKind::kGenerated;
     (decode ? step.decode_tokens : step.prefill_tokens) += chunk.tokens.size();
+    recomputed_ += chunk.recomputed;
   }
   context_->observer->OnStep(step);
 }

@@ -47,6 +47,8 @@ class StepLoop {
   int64_t sequences() const { return static_cast<int64_t>(seats_.size()); }
   int64_t running() const { return running_; }
   int64_t queued() const { return queued_; }
+  // Tokens so far that had been computed before.
+  int64_t recomputed() const { return recomputed_; }
 
  private:
   struct Seat {
@@ -86,6 +88,7 @@ class StepLoop {
   int64_t steps_ = 0;
   int64_t arrivals_ = 0;
   int64_t running_ = 0, queued_ = 0;
+  int64_t recomputed_ = 0;
 };
 
 }  // namespace eidetic

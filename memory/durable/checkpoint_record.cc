@@ -3,82 +3,28 @@
 #include <glog/logging.h>
 
 #include <limits>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "memory/durable/checkpoint_parts.h"
 #include "memory/durable/checksum.h"
 #include "memory/durable/record.h"
 
 namespace eidetic::memory {
 namespace {
 
-constexpr uint64_t kMaxInt32 = std::numeric_limits<int32_t>::max();
 constexpr uint64_t kMaxInt64 = std::numeric_limits<int64_t>::max();
-constexpr uint64_t kMaxUint8 = std::numeric_limits<uint8_t>::max();
 constexpr std::string_view kWhat = "checkpoint manifest";
-constexpr uint64_t kLeastRefBytes = 4 + sizeof(uint64_t);  // four varints and the checksum
 constexpr size_t kSealBytes = sizeof(uint64_t);
 
-void Write(const CheckpointBinding& binding, RecordWriter& to) {
-  to.String(binding.model_hash);
-  to.String(binding.adapter);
-  to.Varint(binding.block_tokens);
-  to.Varint(binding.head_dim);
-  to.Varint(binding.kv_heads);
-  to.Varint(binding.attention_layers);
-  to.Varint(binding.kv_element_bytes);
-  to.Varint(binding.state_bytes);
-  to.Varint(binding.summary_kind);
-  to.String(binding.page_form);
-  to.String(binding.build);
-  to.String(binding.device_kind);
+// In each layer.
+int64_t CountOf(const ExtentLists& lists) {
+  return lists.empty() ? 0 : static_cast<int64_t>(lists.front().size());
 }
 
-void Read(RecordReader& from, CheckpointBinding& binding) {
-  binding.model_hash = from.String();
-  binding.adapter = from.String();
-  binding.block_tokens = from.AtMost(kMaxInt32);
-  binding.head_dim = from.AtMost(kMaxInt32);
-  binding.kv_heads = from.AtMost(kMaxInt32);
-  binding.attention_layers = from.AtMost(kMaxInt32);
-  binding.kv_element_bytes = from.AtMost(kMaxUint8);
-  binding.state_bytes = from.AtMost(kMaxInt64);
-  binding.summary_kind = from.AtMost(kMaxUint8);
-  binding.page_form = from.String();
-  binding.build = from.String();
-  binding.device_kind = from.String();
-}
-
-void Write(const ExtentRef& ref, RecordWriter& to) {
-  to.Varint(ref.file);
-  to.Varint(ref.offset);
-  to.Varint(ref.bytes);
-  to.Varint(static_cast<uint64_t>(ref.kind));
-  to.Fixed64(ref.checksum);
-}
-
-void Read(RecordReader& from, ExtentRef& ref) {
-  ref.file = from.Varint();
-  ref.offset = from.AtMost(kMaxInt64);
-  ref.bytes = from.AtMost(kMaxInt64);
-  ref.kind = static_cast<ExtentKind>(from.AtMost(kMaxUint8));
-  ref.checksum = from.Fixed64();
-}
-
-using Layers = std::vector<std::vector<ExtentRef>>;
-
-void Write(const Layers& layers, RecordWriter& to) {
-  to.Varint(layers.size());
-  for (const std::vector<ExtentRef>& layer : layers) {
-    to.Varint(layer.size());
-    for (const ExtentRef& ref : layer) Write(ref, to);
-  }
-}
-
-void Read(RecordReader& from, Layers& layers) {
-  layers.resize(from.Count(1));
-  for (std::vector<ExtentRef>& layer : layers) {
-    layer.resize(from.Count(kLeastRefBytes));
-    for (ExtentRef& ref : layer) Read(from, ref);
+void AddEnds(const ExtentLists& ends, ExtentLists& layers) {
+  for (size_t i = 0; i < ends.size(); ++i) {
+    layers[i].insert(layers[i].end(), ends[i].begin(), ends[i].end());
   }
 }
 
@@ -87,7 +33,7 @@ bool Fits(const ExtentRef& ref, ExtentKind kind) {
 }
 
 // What contradicts itself in lists of one kind; empty: nothing.
-std::string FaultOf(const Layers& layers, ExtentKind kind, std::string_view name,
+std::string FaultOf(const ExtentLists& layers, ExtentKind kind, std::string_view name,
                     int64_t layer_count, int64_t size) {
   const std::string list(name);
   if (static_cast<int64_t>(layers.size()) != layer_count) {
@@ -109,6 +55,38 @@ bool NumbersFit(const CheckpointBinding& binding) {
          binding.attention_layers >= 0 && binding.state_bytes >= 0;
 }
 
+std::string FaultOf(const std::vector<StateExtent>& points, const CheckpointManifest& manifest) {
+  int64_t before = 0;
+  for (const StateExtent& point : points) {
+    if (point.position <= before || point.position >= manifest.position) {
+      return absl::StrCat("a state of position ", point.position);
+    }
+    before = point.position;
+    if (!Fits(point.state, ExtentKind::kState) ||
+        point.state.bytes != manifest.binding.state_bytes) {
+      return absl::StrCat("a past state is no extent of ", manifest.binding.state_bytes, " bytes");
+    }
+  }
+  return "";
+}
+
+std::string FaultOfPieces(const CheckpointManifest& manifest) {
+  const ExtentLists& pieces = manifest.pieces;
+  for (size_t level = 0; level < pieces.size(); ++level) {
+    const auto count = static_cast<int64_t>(pieces[level].size());
+    const int64_t named = NamedAbove(pieces, level);
+    if (count == 0 || named > count || count - named >= kPieceFanout) {
+      return absl::StrCat(count, " pieces of level ", level);
+    }
+    for (const ExtentRef& ref : pieces[level]) {
+      if (!Fits(ref, ExtentKind::kManifest)) return "pieces that are none";
+    }
+  }
+  return BlocksInPieces(manifest) > manifest.WholePieces() * kPieceBlocks
+             ? "pieces of blocks that may change"
+             : "";
+}
+
 // What contradicts itself; empty: nothing.
 std::string FaultOf(const CheckpointManifest& manifest) {
   const CheckpointBinding& binding = manifest.binding;
@@ -122,46 +100,18 @@ std::string FaultOf(const CheckpointManifest& manifest) {
   }
   std::string fault =
       FaultOf(manifest.pages, ExtentKind::kPage, "pages", binding.attention_layers, blocks);
-  if (!fault.empty()) return fault;
-  return FaultOf(manifest.tiles, ExtentKind::kTile, "tiles", binding.attention_layers, tiles);
+  if (fault.empty()) {
+    fault = FaultOf(manifest.tiles, ExtentKind::kTile, "tiles", binding.attention_layers, tiles);
+  }
+  if (fault.empty()) fault = FaultOf(manifest.points, manifest);
+  return fault.empty() ? FaultOfPieces(manifest) : fault;
 }
 
 absl::Status Damaged(std::string_view why) {
   return absl::DataLossError(absl::StrCat(std::string(kWhat), ": ", std::string(why)));
 }
 
-absl::Status Differs(std::string_view field, const std::string& theirs, const std::string& ours) {
-  return absl::FailedPreconditionError(absl::StrCat(
-      "the checkpoint was made with ", std::string(field), " '", theirs, "', this server has '",
-      ours, "'; restore it where they are the same, or replay the session's tokens"));
-}
-
 }  // namespace
-
-absl::StatusOr<BindingMatch> CompareBindings(const CheckpointBinding& theirs,
-                                             const CheckpointBinding& ours) {
-  struct Field {
-    std::string_view name;
-    std::string theirs, ours;
-  };
-  const auto number = [](std::string_view name, int64_t a, int64_t b) {
-    return Field{name, absl::StrCat(a), absl::StrCat(b)};
-  };
-  for (const Field& field :
-       {Field{"model_hash", theirs.model_hash, ours.model_hash},
-        Field{"adapter", theirs.adapter, ours.adapter},
-        number("block_tokens", theirs.block_tokens, ours.block_tokens),
-        number("head_dim", theirs.head_dim, ours.head_dim),
-        number("kv_heads", theirs.kv_heads, ours.kv_heads),
-        number("attention_layers", theirs.attention_layers, ours.attention_layers),
-        number("kv_element_bytes", theirs.kv_element_bytes, ours.kv_element_bytes),
-        number("state_bytes", theirs.state_bytes, ours.state_bytes),
-        number("summary_kind", theirs.summary_kind, ours.summary_kind),
-        Field{"page_form", theirs.page_form, ours.page_form}}) {
-    if (field.theirs != field.ours) return Differs(field.name, field.theirs, field.ours);
-  }
-  return theirs == ours ? BindingMatch::kEqual : BindingMatch::kUsable;
-}
 
 std::string CheckpointManifest::Encode() const {
   const std::string fault = FaultOf(*this);
@@ -171,14 +121,20 @@ std::string CheckpointManifest::Encode() const {
   writer.Fixed32(format_version);
   Write(binding, writer);
   writer.Varint(position);
-  Write(pages, writer);
-  Write(tiles, writer);
+  writer.Varint(pieces.size());
+  for (size_t level = 0; level < pieces.size(); ++level) {
+    Write(std::span(pieces[level]).subspan(NamedAbove(pieces, level)), writer);
+  }
+  Write(pages, BlocksInPieces(*this), CountOf(pages), writer);
+  Write(tiles, TilesInPieces(*this), CountOf(tiles), writer);
   Write(state, writer);
+  Write(points, writer);
   writer.Fixed64(Checksum(writer.bytes()));
   return writer.Take();
 }
 
-absl::StatusOr<CheckpointManifest> CheckpointManifest::Decode(std::string_view bytes) {
+absl::StatusOr<CheckpointManifest> CheckpointManifest::Decode(std::string_view bytes,
+                                                              const ReadPiece& read) {
   if (bytes.size() < kSealBytes) return Damaged("cut short");
   const std::string_view sealed = bytes.substr(0, bytes.size() - kSealBytes);
   if (RecordReader(bytes.substr(sealed.size())).Fixed64() != Checksum(sealed)) {
@@ -194,10 +150,20 @@ absl::StatusOr<CheckpointManifest> CheckpointManifest::Decode(std::string_view b
   }
   Read(reader, manifest.binding);
   manifest.position = reader.AtMost(kMaxInt64);
-  Read(reader, manifest.pages);
-  Read(reader, manifest.tiles);
+  ExtentLists piece_ends(reader.Count(1));
+  for (std::vector<ExtentRef>& level : piece_ends) Read(reader, level);
+  ExtentLists page_ends, tile_ends;
+  Read(reader, page_ends);
+  Read(reader, tile_ends);
   Read(reader, manifest.state);
+  Read(reader, manifest.points);
   if (absl::Status status = reader.Finish(kWhat); !status.ok()) return status;
+  manifest.pages.resize(page_ends.size());
+  manifest.tiles.resize(tile_ends.size());
+  absl::Status loaded = LoadPieces(read, std::move(piece_ends), &manifest);
+  if (!loaded.ok()) return loaded;
+  AddEnds(page_ends, manifest.pages);
+  AddEnds(tile_ends, manifest.tiles);
   if (const std::string fault = FaultOf(manifest); !fault.empty()) return Damaged(fault);
   return manifest;
 }

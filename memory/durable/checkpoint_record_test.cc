@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <functional>
+#include <map>
 #include <random>
 
 #include "memory/durable/checksum.h"
@@ -43,7 +44,9 @@ CheckpointManifest Manifest() {
                               .position = 70,
                               .pages = {},
                               .tiles = {},
-                              .state = ref(ExtentKind::kState, 4096)};
+                              .state = ref(ExtentKind::kState, 4096),
+                              .points = {},
+                              .pieces = {}};
   for (int layer = 0; layer < 2; ++layer) {
     manifest.pages.emplace_back();
     for (int b = 0; b < 3; ++b) manifest.pages[layer].push_back(ref(ExtentKind::kPage, 9 + b));
@@ -76,6 +79,79 @@ TEST(CheckpointManifest, HoldsAnEmptySessionAndAModelWithoutAttention) {
   manifest.binding.attention_layers = 0;
   manifest.pages = manifest.tiles = {};
   EXPECT_EQ(*CheckpointManifest::Decode(manifest.Encode()), manifest);
+}
+
+// As a checkpoint writes it: pieces first. `written`: what they are named by.
+std::string EncodeInPieces(CheckpointManifest* manifest, std::map<int64_t, std::string>* written) {
+  manifest->pieces.clear();
+  int64_t count = manifest->WholePieces();
+  for (size_t level = 0; count > 0; ++level, count /= kPieceFanout) {
+    manifest->pieces.emplace_back();
+    for (int64_t i = 0; i < count; ++i) {
+      const std::string bytes = manifest->EncodePiece(level, i);
+      const int64_t offset = 8 * static_cast<int64_t>(written->size());
+      (*written)[offset] = bytes;
+      manifest->pieces[level].push_back({.file = 9,
+                                         .offset = offset,
+                                         .bytes = static_cast<int64_t>(bytes.size()),
+                                         .kind = ExtentKind::kManifest,
+                                         .checksum = Checksum(bytes)});
+    }
+  }
+  return manifest->Encode();
+}
+
+CheckpointManifest Long(int64_t blocks) {
+  CheckpointManifest manifest = Manifest();
+  manifest.position = blocks * manifest.binding.block_tokens - 3;
+  for (auto& layer : manifest.pages) {
+    layer.resize(blocks, layer[0]);
+    for (int64_t i = 0; i < blocks; ++i) layer[i].offset = 8 * i;
+  }
+  for (auto& layer : manifest.tiles) layer.resize((blocks + 15) / 16, layer[0]);
+  return manifest;
+}
+
+TEST(CheckpointManifest, ComesBackFromItsPieces) {
+  for (int64_t blocks : {63, 64, 65, 500, 64 * 64, 64 * 64 + 1, 64 * 64 + 130, 64 * 64 * 3 + 77}) {
+    for (bool indexed : {true, false}) {
+      CheckpointManifest manifest = Long(blocks);
+      if (!indexed) manifest.tiles = {{}, {}};
+      std::map<int64_t, std::string> written;
+      const std::string bytes = EncodeInPieces(&manifest, &written);
+      EXPECT_LT(bytes.size(), 10'000u) << blocks;
+      const auto read = [&](const ExtentRef& ref) -> absl::StatusOr<std::string> {
+        return written.at(ref.offset);
+      };
+      const auto decoded = CheckpointManifest::Decode(bytes, read);
+      ASSERT_TRUE(decoded.ok()) << blocks << ": " << decoded.status();
+      EXPECT_EQ(*decoded, manifest);
+      const auto lost = [](const ExtentRef&) -> absl::StatusOr<std::string> {
+        return absl::DataLossError("lost");
+      };
+      EXPECT_EQ(CheckpointManifest::Decode(bytes, lost).ok(), written.empty());
+      for (auto& [offset, piece] : written) {
+        const std::string whole = std::exchange(piece, piece.substr(0, piece.size() / 2));
+        EXPECT_EQ(CheckpointManifest::Decode(bytes, read).status().code(), Code::kDataLoss);
+        piece = whole;
+        if (offset > 8 * 5) break;
+      }
+    }
+  }
+}
+
+TEST(CheckpointManifestDeathTest, PastStatesRise) {
+  CheckpointManifest manifest = Manifest();
+  manifest.points = {{.position = 1, .state = manifest.state},
+                     {.position = 69, .state = manifest.state}};
+  EXPECT_EQ(*CheckpointManifest::Decode(manifest.Encode()), manifest);
+  manifest.points[1].position = 1;
+  EXPECT_DEATH(manifest.Encode(), "a state of position 1");
+  manifest.points[1].position = manifest.position;
+  EXPECT_DEATH(manifest.Encode(), "a state of position");
+  manifest.points.pop_back();
+  manifest.points[0].state.bytes = 4;
+  EXPECT_DEATH(manifest.Encode(), "a past state is no extent");
 }
 
 TEST(CheckpointManifest, RefusesEveryFlippedBit) {
@@ -125,10 +201,10 @@ TEST(CheckpointManifest, AllocatesNoMoreThanItsBytesWarrant) {
 
 TEST(CheckpointManifest, SaysThatAnotherFormatIsNotDamage) {
   std::string bytes = Unsealed(Manifest().Encode());
-  bytes[0] = 2;
+  bytes[0] = 3;
   const absl::Status status = CheckpointManifest::Decode(Sealed(bytes)).status();
   EXPECT_EQ(status.code(), Code::kFailedPrecondition);
-  EXPECT_THAT(std::string(status.message()), HasSubstr("format 2"));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("format 3"));
 }
 
 // Encode holds itself to what Decode demands, so contradictions are shown by its CHECK.

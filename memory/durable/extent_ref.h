@@ -9,7 +9,7 @@
 
 namespace eidetic::memory {
 
-enum class ExtentKind : uint8_t { kPage = 1, kTile = 2, kState = 3 };
+enum class ExtentKind : uint8_t { kPage = 1, kTile = 2, kState = 3, kManifest = 4 };
 
 struct ExtentRef {
   uint64_t file = 0;
