@@ -194,11 +194,9 @@ void EngineImpl::DeleteSession(SessionName name, std::optional<memory::Position>
   mailbox_->Post([this, name = std::move(name), expected_position,
                   done = std::move(done)](absl::Status alive) {
     if (!alive.ok()) return done(alive);
-    const auto session = sessions_.Find(name);
-    const absl::Status status = sessions_.Delete(name, expected_position);
-    if (keeper_ && status.ok() && session.ok()) keeper_->HoldUntilDurable(**session);
-    ledger_.Tell(
-        [done, status](const absl::Status& durable) { done(durable.ok() ? status : durable); });
+    ledger_.Tell([done, status = Delete(name, expected_position)](const absl::Status& durable) {
+      done(durable.ok() ? status : durable);
+    });
   });
 }
 
@@ -206,7 +204,7 @@ absl::Status EngineImpl::Delete(const SessionName& name,
                                 std::optional<memory::Position> expected_position) {
   const auto session = sessions_.Find(name);
   const absl::Status status = sessions_.Delete(name, expected_position);
-  if (keeper_ && status.ok()) keeper_->HoldUntilDurable((*session)->checkpoint);
+  if (keeper_ && status.ok() && session.ok()) keeper_->HoldUntilDurable(**session);
   return status;
 }
 

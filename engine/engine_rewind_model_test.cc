@@ -51,7 +51,7 @@ class EngineRewindModelTest : public EngineTest,
     memory::SpanSettings settings = SmallSettings();
     settings.policy = policy;
     const auto made = Wait<absl::StatusOr<SessionInfo>>(
-        [&](auto done) { engine_->CreateSession(Name(id), settings, "", "", done); });
+        [&](auto done) { engine_->CreateSession(Name(id), settings, std::nullopt, "", "", done); });
     ASSERT_TRUE(made.ok()) << made.status();
   }
 

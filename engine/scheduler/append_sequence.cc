@@ -62,7 +62,7 @@ absl::StatusOr<memory::Position> AppendSequence::Add(
   if (status.ok()) status = CheckPosition(*session_, expected_position);
   const memory::Position begin = session_->position();
   if (status.ok()) {
-    status = session_->memory->ReserveFor(session_->settings,
+    status = session_->memory->ReserveFor(session_->settings.last(),
                                           begin + static_cast<memory::Position>(tokens.size()),
                                           context_->limits.query_chunk_tokens);
   }
