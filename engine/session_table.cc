@@ -18,8 +18,7 @@ constexpr int64_t kRoomShare = 64;
 absl::StatusOr<std::shared_ptr<Session>> SessionTable::Find(const SessionName& name) const {
   const auto found = sessions_.find(name);
   if (found != sessions_.end()) return found->second;
-  return absl::NotFoundError(
-      absl::StrCat("session: there is no ", name.ToString(), "; create it first"));
+  return NoSuchSession(name);
 }
 
 absl::StatusOr<std::shared_ptr<Session>> SessionTable::FindAwake(const SessionName& name) const {

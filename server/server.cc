@@ -10,6 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "server/identity/tls.h"
 #include "server/rpc_counter.h"
 
 namespace eidetic {
@@ -42,12 +43,18 @@ void SetLimits(const ServerOptions& options, grpc::ServerBuilder* builder) {
 absl::StatusOr<std::unique_ptr<EideticServer>> EideticServer::Start(ServedModel served,
                                                                     Metrics* metrics,
                                                                     const ServerOptions& options) {
-  std::unique_ptr<EideticServer> server(new EideticServer(std::move(served), options));
+  absl::Status status = CheckIdentityOptions(options.identity, options.address);
+  if (!status.ok()) return status;
+  auto gate = Gate::Create(options.identity, metrics);
+  if (!gate.ok()) return gate.status();
+  std::unique_ptr<EideticServer> server(
+      new EideticServer(std::move(served), *std::move(gate), options));
   grpc::EnableDefaultHealthCheckService(true);
   grpc::ServerBuilder builder;
   if (!options.enable_reflection) builder.SetOption(std::make_unique<WithoutReflection>());
   SetLimits(options, &builder);
-  builder.AddListeningPort(options.address, grpc::InsecureServerCredentials(), &server->port_);
+  builder.AddListeningPort(options.address, MakeServerCredentials(options.identity),
+                           &server->port_);
   builder.RegisterService(&server->sessions_);
   builder.RegisterService(&server->generation_);
   builder.RegisterService(&server->models_);
