@@ -30,8 +30,9 @@ namespace eidetic::client {
 
 // PEM texts, not paths.
 struct TlsOptions {
-  std::string ca;                // whom to trust; empty: the system's
-  std::string certificate, key;  // to show the server; both or none
+  std::string ca = "";  // whom to trust; empty: the system's
+  // To show the server; both or none.
+  std::string certificate = "", key = "";
 };
 
 struct ClientOptions {

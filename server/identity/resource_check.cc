@@ -28,14 +28,16 @@ std::string_view TenantOf(std::string_view resource) {
 }
 
 // As if there were nothing of that name.
-absl::Status Absent(const std::string& field, const std::string& resource) {
+absl::Status Absent(const Message& request, const std::string& field, const std::string& resource) {
+  // To requests about operations every other name is an operation that is not there.
+  const bool operation = request.GetDescriptor()->name().ends_with("OperationRequest");
+  if (operation) return NoSuchOperation();
   if (const auto session = SessionName::Parse(resource, field); session.ok()) {
     return NoSuchSession(*session);
   }
   if (const auto snapshot = SnapshotName::Parse(resource, field); snapshot.ok()) {
     return NoSuchSession(snapshot->session);
   }
-  if (resource.find("/operations/") != std::string::npos) return NoSuchOperation();
   return absl::NotFoundError(absl::StrCat(field, ": there is no such resource"));
 }
 
@@ -78,7 +80,7 @@ absl::Status CheckResources(const Caller& caller, const Message& request) {
   for (const auto& [field, resource] : Resources(request)) {
     const bool own = TenantOf(resource) == caller.tenant;
     if (caller.role != Role::kAdmin) {
-      if (!own) return Absent(field->name(), resource);
+      if (!own) return Absent(request, field->name(), resource);
       continue;
     }
     const std::string act = ActOf(request);

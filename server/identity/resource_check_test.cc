@@ -38,6 +38,7 @@ TEST(ResourceCheckTest, AnothersIsAbsent) {
             absent);
   EXPECT_EQ(CheckResources(kUser, Named<v1::GetOperationRequest>("tenants/other/operations/x")),
             NoSuchOperation());
+  EXPECT_EQ(CheckResources(kUser, Named<v1::GetOperationRequest>(session)), NoSuchOperation());
   v1::RestoreSessionRequest restore = Named<v1::RestoreSessionRequest>("tenants/acme/sessions/a");
   restore.set_snapshot(session + "/snapshots/s");
   EXPECT_EQ(CheckResources(kUser, restore), absent);

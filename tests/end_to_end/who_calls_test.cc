@@ -156,6 +156,7 @@ TEST_F(WhoCallsTest, AnothersResourcesCanNotBeToldFromAbsentOnes) {
         const grpc::Status theirs = Call(*method, *request, kZeta.text());
         EXPECT_EQ(theirs.error_code(), grpc::StatusCode::NOT_FOUND);
         ++refused;
+        if (std::string(form) == "tenants/acme") continue;  // one's own is there
         // The same of one's own tenant, where nothing is.
         set(absl::StrReplaceAll(form, {{"acme", "zeta"}}));
         const grpc::Status own = Call(*method, *request, kZeta.text());
@@ -180,7 +181,8 @@ TEST_F(WhoCallsTest, APageTokenOfAnotherTenantOpensNothing) {
   v1::ListSessionsRequest request;
   request.set_parent("tenants/acme");
   request.set_page_token("anything");
-  const auto* list = v1::SessionService::descriptor()->FindMethodByName("ListSessions");
+  const auto* list = google::protobuf::DescriptorPool::generated_pool()->FindMethodByName(
+      "eidetic.v1.SessionService.ListSessions");
   EXPECT_EQ(Call(*list, request, kZeta.text()).error_code(), grpc::StatusCode::NOT_FOUND);
   EXPECT_EQ(Call(*list, request, kAcme.text()).error_code(), grpc::StatusCode::INVALID_ARGUMENT);
 }
