@@ -1,5 +1,6 @@
 #include "server/server.h"
 
+#include <glog/logging.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/impl/server_builder_option.h>
 #include <grpcpp/impl/server_builder_plugin.h>
@@ -45,6 +46,12 @@ absl::StatusOr<std::unique_ptr<EideticServer>> EideticServer::Start(ServedModel 
                                                                     const ServerOptions& options) {
   absl::Status status = CheckIdentityOptions(options.identity, options.address);
   if (!status.ok()) return status;
+  if (options.identity.asks() && options.identity.tls_certificate.empty() &&
+      !IsLoopback(options.address)) {
+    LOG(WARNING) << "keys and tokens come to " << options.address
+                 << " in plain text; give --tls_certificate and --tls_key, unless something before "
+                    "this port has TLS";
+  }
   auto gate = Gate::Create(options.identity, metrics);
   if (!gate.ok()) return gate.status();
   std::unique_ptr<EideticServer> server(

@@ -37,7 +37,7 @@ struct ServerOptions {
   absl::Duration heartbeat_timeout = absl::Seconds(10);  // see HealthWatcher
   absl::Duration shutdown_grace = absl::Seconds(30);
   bool enable_reflection = true;
-  IdentityOptions identity;
+  IdentityOptions identity = {};
   int64_t max_import_bytes = int64_t{256} << 20;
 };
 

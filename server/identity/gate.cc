@@ -111,7 +111,11 @@ absl::Status Gate::TakeTokenKeys(const std::string& bytes) {
 }
 
 void Gate::OnFileChanged(const std::string& flag, const absl::Status& status) {
-  if (!status.ok()) LOG(ERROR) << status.message() << "; what it held before stays";
+  if (!status.ok()) {
+    LOG(ERROR) << status.message()
+               << (absl::StartsWith(flag, "tls_") ? "; new connections fail until it is mended"
+                                                  : "; what it held before stays");
+  }
   AuditFile(flag, status.ok());
   observer_->OnFileChanged(flag, status.ok());
 }

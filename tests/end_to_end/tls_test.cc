@@ -90,18 +90,19 @@ TEST_F(TlsTest, ANewCertificateIsServedWithoutARestart) {
   const PemPair pair = next.Issue("server");
   WriteFile("server.key", pair.key);
   WriteFile("server.pem", pair.certificate);
-  absl::Status status;
-  for (const absl::Time end = absl::Now() + kPatience; absl::Now() < end;) {
-    status = Ask(server, kZeta.text(), {.ca = next.pem()}, "zeta");
-    if (status.ok()) break;
-    absl::SleepFor(absl::Milliseconds(200));
-  }
-  EXPECT_TRUE(status.ok()) << status;
+  const auto await = [&](absl::StatusCode code) {
+    for (const absl::Time end = absl::Now() + kPatience; absl::Now() < end;) {
+      if (Ask(server, kZeta.text(), {.ca = next.pem()}, "zeta").code() == code) return true;
+      absl::SleepFor(absl::Milliseconds(200));
+    }
+    return false;
+  };
+  EXPECT_TRUE(await(absl::StatusCode::kOk));
   // New connections have the new one alone; the one that was open still serves.
   EXPECT_TRUE(absl::IsUnavailable(Ask(server, kZeta.text(), {.ca = old.pem()}, "zeta")));
   EXPECT_EQ(server.health(), 1);
 
-  // One that is no certificate is named in the log.
+  // One that is no certificate is named in the log, and keeps new connections away until mended.
   WriteFile("server.pem", "garbage");
   const absl::Time end = absl::Now() + kPatience;
   while (server.Log().find("holds no certificate in PEM") == std::string::npos &&
@@ -109,6 +110,10 @@ TEST_F(TlsTest, ANewCertificateIsServedWithoutARestart) {
     absl::SleepFor(absl::Milliseconds(100));
   }
   EXPECT_THAT(server.Log(), HasSubstr("--tls_certificate holds no certificate in PEM"));
+  EXPECT_TRUE(await(absl::StatusCode::kUnavailable));
+  EXPECT_EQ(server.health(), 1);
+  WriteFile("server.pem", pair.certificate);
+  EXPECT_TRUE(await(absl::StatusCode::kOk));
   EXPECT_EQ(server.Stop(), 0);
 }
 
