@@ -50,6 +50,11 @@ absl::StatusOr<SessionName> SessionName::Parse(std::string_view text, std::strin
   return NotOfForm(text, field, "tenants/{tenant}/sessions/{session}");
 }
 
+absl::Status NoSuchSession(const SessionName& name) {
+  return absl::NotFoundError(
+      absl::StrCat("session: there is no ", name.ToString(), "; create it first"));
+}
+
 absl::StatusOr<SnapshotName> SnapshotName::Parse(std::string_view text, std::string_view field) {
   SnapshotName name;
   std::string_view rest = text;

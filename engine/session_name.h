@@ -27,6 +27,10 @@ struct SessionName {
   auto operator<=>(const SessionName&) const = default;
 };
 
+// NOT_FOUND in the words that every caller gets, whether the session never was or is another
+// tenant's.
+absl::Status NoSuchSession(const SessionName& name);
+
 // The name of a snapshot: tenants/{tenant}/sessions/{session}/snapshots/{snapshot}.
 struct SnapshotName {
   SessionName session;

@@ -24,8 +24,7 @@ absl::StatusOr<std::shared_ptr<Session>> SessionTable::Find(const SessionName& n
         absl::StrCat("session: ", name.ToString(),
                      " is damaged and can only be deleted: ", damaged->second.why.message()));
   }
-  return absl::NotFoundError(
-      absl::StrCat("session: there is no ", name.ToString(), "; create it first"));
+  return NoSuchSession(name);
 }
 
 absl::StatusOr<SessionInfo> SessionTable::Info(const SessionName& name) const {

@@ -15,11 +15,12 @@ grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* AppendReactor::Star
     grpc::CallbackServerContext* context, const ServedModel* served) {
   const std::shared_ptr<AppendReactor> reactor(new AppendReactor(context, served));
   reactor->self_ = reactor;
-  const absl::Status status = CheckDeadline(*context);
-  if (status.ok()) {
+  absl::StatusOr<Caller> caller = BeginCall(*context, *served->gate);
+  if (caller.ok()) {
+    reactor->caller_ = *std::move(caller);
     reactor->StartRead(&reactor->received_);
   } else {
-    reactor->End(status);
+    reactor->End(caller.status());
   }
   return reactor.get();
 }
@@ -32,7 +33,7 @@ void AppendReactor::OnReadDone(bool ok) {
 
 absl::Status AppendReactor::TakePart() {
   v1::AppendSessionRequest request;
-  const absl::Status status = ParseRequest(received_, &request);
+  const absl::Status status = ReadRequest(caller_, received_, &request);
   if (!status.ok()) return status;
   received_.Clear();
   if (opened_ && !request.name().empty()) {

@@ -23,6 +23,7 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "engine/engine.h"
+#include "server/identity/caller.h"
 #include "server/served_model.h"
 
 namespace eidetic {
@@ -65,6 +66,7 @@ class AppendReactor final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
 
   grpc::CallbackServerContext* const context_;
   const ServedModel* const served_;
+  Caller caller_;
   std::shared_ptr<AppendReactor> self_;
   // Of the one read that is under way, or of the part that it brought.
   grpc::ByteBuffer received_;

@@ -34,9 +34,9 @@ grpc::ServerWriteReactor<grpc::ByteBuffer>* ExportReactor::Start(
 
 absl::Status ExportReactor::Begin(const grpc::ByteBuffer& bytes) {
   v1::ExportSessionRequest request;
-  absl::Status status = CheckDeadline(*context_);
-  if (status.ok()) status = ParseRequest(bytes, &request);
-  if (!status.ok()) return status;
+  const absl::StatusOr<Caller> caller = BeginCall(*context_, *served_->gate);
+  if (!caller.ok()) return caller.status();
+  if (absl::Status status = ReadRequest(*caller, bytes, &request); !status.ok()) return status;
   auto name = SessionName::Parse(request.name(), "name");
   if (!name.ok()) return name.status();
   auto snapshot = SnapshotOf(request, *name);

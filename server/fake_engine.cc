@@ -145,7 +145,7 @@ void FakeEngine::set_heartbeat(absl::Time time) {
 absl::StatusOr<SessionInfo> FakeEngine::Find(const SessionName& name) const {
   const auto found = sessions_.find(name.ToString());
   if (found != sessions_.end()) return found->second;
-  return absl::NotFoundError(absl::StrCat(name.ToString(), " does not exist"));
+  return NoSuchSession(name);
 }
 
 void FakeEngine::CreateSession(SessionName name, memory::SpanSettings settings,

@@ -30,8 +30,26 @@ ABSL_FLAG(bool, cuda_float32, eidetic::CudaBackendOptions().float32,
           "on a GPU compute in float32 instead of bf16: slow, to compare with the CPU");
 ABSL_FLAG(bool, batch_invariant, eidetic::CudaBackendOptions().batch_invariant,
           "on a GPU: tokens do not depend on what else is in the batch, bitwise; slower");
-ABSL_FLAG(bool, enable_reflection, eidetic::ServerOptions().enable_reflection,
-          "serve grpc.reflection, so that tools can list the services");
+ABSL_FLAG(
+    bool, enable_reflection, eidetic::ServerOptions().enable_reflection,
+    "serve grpc.reflection, so that tools can list the services; it asks nobody who they are");
+
+ABSL_FLAG(
+    std::string, tls_certificate, "",
+    "PEM file with the server's certificate chain, read again when it changes; empty: no TLS");
+ABSL_FLAG(std::string, tls_key, "", "PEM file with the private key of --tls_certificate");
+ABSL_FLAG(std::string, tls_client_ca, "",
+          "PEM file with the CAs of client certificates, which every client must then have");
+ABSL_FLAG(std::string, api_keys, "",
+          "JSON file with the hashes of API keys and the names of client certificates, and whose "
+          "they are ('eidetic keys new' makes an entry); read again when it changes");
+ABSL_FLAG(std::string, jwks, "",
+          "JSON Web Key Set with the public keys of tokens (RS256, ES256); read again when it "
+          "changes");
+ABSL_FLAG(std::string, jwt_issuer, "", "with --jwks: the 'iss' that tokens must have");
+ABSL_FLAG(std::string, jwt_audience, "", "with --jwks: the 'aud' that tokens must name");
+ABSL_FLAG(bool, allow_anonymous, eidetic::IdentityOptions().allow_anonymous,
+          "serve whoever reaches the port, as every tenant, on an address that is not loopback");
 
 ABSL_FLAG(int32_t, threads, eidetic::CpuBackendOptions().threads,
           "threads that compute; 0: one a core");
@@ -234,10 +252,23 @@ absl::Status TakeRandomConfig(std::string* to) {
   return absl::OkStatus();
 }
 
+IdentityOptions Identity() {
+  return {.tls_certificate = absl::GetFlag(FLAGS_tls_certificate),
+          .tls_key = absl::GetFlag(FLAGS_tls_key),
+          .tls_client_ca = absl::GetFlag(FLAGS_tls_client_ca),
+          .api_keys = absl::GetFlag(FLAGS_api_keys),
+          .jwks = absl::GetFlag(FLAGS_jwks),
+          .jwt_issuer = absl::GetFlag(FLAGS_jwt_issuer),
+          .jwt_audience = absl::GetFlag(FLAGS_jwt_audience),
+          .allow_anonymous = absl::GetFlag(FLAGS_allow_anonymous)};
+}
+
 absl::Status TakeServer(ServerOptions* to) {
   to->address = absl::GetFlag(FLAGS_address);
   to->enable_reflection = absl::GetFlag(FLAGS_enable_reflection);
+  to->identity = Identity();
   return First({
+      CheckIdentityOptions(to->identity, to->address),
       Take(FLAGS_max_request_bytes, 1024, kMany, &to->max_request_bytes),
       Take(FLAGS_max_import_bytes, 1024, int64_t{1} << 40, &to->max_import_bytes),
       Take(FLAGS_max_streams_per_connection, 1, kMany, &to->max_streams_per_connection),

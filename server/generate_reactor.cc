@@ -23,11 +23,10 @@ grpc::ServerWriteReactor<grpc::ByteBuffer>* GenerateReactor::Start(
 }
 
 absl::Status GenerateReactor::Submit(const grpc::ByteBuffer& bytes) {
-  absl::Status status = CheckDeadline(*context_);
-  if (!status.ok()) return status;
+  const absl::StatusOr<Caller> caller = BeginCall(*context_, *served_->gate);
+  if (!caller.ok()) return caller.status();
   v1::GenerateRequest request;
-  status = ParseRequest(bytes, &request);
-  if (!status.ok()) return status;
+  if (absl::Status status = ReadRequest(*caller, bytes, &request); !status.ok()) return status;
   const auto message_tokens = MessageTokens(request);
   if (!message_tokens.ok()) return message_tokens.status();
   message_tokens_ = std::min(message_tokens_, *message_tokens);

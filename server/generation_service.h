@@ -26,6 +26,8 @@ class GenerationServiceImpl final : public generation_rpc::Service {
   GenerationServiceImpl(const ServedModel* served, Streaming streaming)
       : served_(served), streaming_(std::move(streaming)) {}
 
+  const Gate& gate() const { return *served_->gate; }
+
  private:
   using Context = grpc::CallbackServerContext;
   using Bytes = grpc::ByteBuffer;

@@ -34,6 +34,8 @@ const char* Reason(absl::StatusCode code) {
       return "DEADLINE_PASSED";
     case absl::StatusCode::kCancelled:
       return "CANCELLED";
+    case absl::StatusCode::kUnauthenticated:
+      return "CALLER_UNKNOWN";
     case absl::StatusCode::kUnavailable:
       return "NOT_SERVING";
     default:

@@ -15,12 +15,14 @@ grpc::ServerReadReactor<grpc::ByteBuffer>* ImportReactor::Start(
     grpc::CallbackServerContext* context, grpc::ByteBuffer* out, const ServedModel* served,
     ImportLimits* limits) {
   auto* reactor = new ImportReactor(context, out, served, limits);
-  absl::Status status = CheckDeadline(*context);
+  absl::StatusOr<Caller> caller = BeginCall(*context, *served->gate);
+  absl::Status status = caller.status();
   if (++limits->running > kMaxImports && status.ok()) {
     status = absl::ResourceExhaustedError(
         absl::StrCat(kMaxImports, " imports are running; retry when one has finished"));
   }
   if (status.ok()) {
+    reactor->caller_ = *std::move(caller);
     reactor->StartRead(&reactor->received_);
   } else {
     reactor->Finish(ToGrpcStatus(status));
@@ -37,7 +39,7 @@ void ImportReactor::OnReadDone(bool ok) {
 
 absl::Status ImportReactor::TakePart() {
   v1::ImportSessionRequest request;
-  if (absl::Status status = ParseRequest(received_, &request); !status.ok()) return status;
+  if (absl::Status status = ReadRequest(caller_, received_, &request); !status.ok()) return status;
   received_.Clear();
   if (!name_) {
     const auto tenant = SessionName::ParseTenant(request.parent(), "parent");

@@ -16,6 +16,7 @@
 
 #include "absl/status/status.h"
 #include "engine/session_name.h"
+#include "server/identity/caller.h"
 #include "server/served_model.h"
 
 namespace eidetic {
@@ -51,6 +52,7 @@ class ImportReactor final : public grpc::ServerReadReactor<grpc::ByteBuffer> {
   grpc::ByteBuffer* const out_;
   const ServedModel* const served_;
   ImportLimits* const limits_;
+  Caller caller_;
   grpc::ByteBuffer received_;
   std::optional<SessionName> name_;
   std::string bytes_;

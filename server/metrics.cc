@@ -177,7 +177,12 @@ Metrics::Metrics(const std::string& model, const std::string& backend)
                              "Spans chosen, by whether the choice was proven exact.")),
       proven_choices_(choices_.Add({{"proven", "true"}})),
       unproven_choices_(choices_.Add({{"proven", "false"}})),
-      rpcs_(CounterFamily(registry_, "eidetic_rpc_total", "RPCs ended, by method and code.")) {
+      rpcs_(CounterFamily(registry_, "eidetic_rpc_total", "RPCs ended, by method and code.")),
+      auth_failures_(CounterFamily(registry_, "eidetic_auth_failures_total",
+                                   "Calls answered UNAUTHENTICATED, by what was wrong.")),
+      file_changes_(CounterFamily(registry_, "eidetic_identity_file_changes_total",
+                                  "Changes of files that tell who calls, by whether the new "
+                                  "version was taken.")) {
   prometheus::BuildGauge()
       .Name("eidetic_build_info")
       .Help("Always 1; the labels tell what runs.")
@@ -205,6 +210,14 @@ void Metrics::OnStep(const Step& step) {
 
 void Metrics::CountRpc(const std::string& method, absl::StatusCode code) {
   rpcs_.Add({{"method", method}, {"code", absl::StatusCodeToString(code)}}).Increment();
+}
+
+void Metrics::OnAuthFailure(const char* reason) {
+  auth_failures_.Add({{"reason", reason}}).Increment();
+}
+
+void Metrics::OnFileChanged(const std::string& flag, bool taken) {
+  file_changes_.Add({{"file", flag}, {"taken", taken ? "true" : "false"}}).Increment();
 }
 
 void Metrics::Watch(const Engine* engine) {

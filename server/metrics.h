@@ -22,10 +22,11 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "engine/engine.h"
+#include "server/identity/identity_observer.h"
 
 namespace eidetic {
 
-class Metrics : public EngineObserver, public prometheus::Collectable {
+class Metrics : public EngineObserver, public IdentityObserver, public prometheus::Collectable {
  public:
   // `model` and `backend` become labels of eidetic_build_info.
   Metrics(const std::string& model, const std::string& backend);
@@ -35,6 +36,9 @@ class Metrics : public EngineObserver, public prometheus::Collectable {
   void OnFirstToken(double seconds) override { first_token_seconds_.Observe(seconds); }
   void OnWake(double seconds) override { wake_seconds_.Observe(seconds); }
   void OnInterToken(double seconds) override { inter_token_seconds_.Observe(seconds); }
+
+  void OnAuthFailure(const char* reason) override;
+  void OnFileChanged(const std::string& flag, bool taken) override;
 
   // One RPC ended. Both are labels: the caller sees to it that there are few of them.
   void CountRpc(const std::string& method, absl::StatusCode code);
@@ -65,6 +69,8 @@ class Metrics : public EngineObserver, public prometheus::Collectable {
   prometheus::Counter& proven_choices_;
   prometheus::Counter& unproven_choices_;
   prometheus::Family<prometheus::Counter>& rpcs_;
+  prometheus::Family<prometheus::Counter>& auth_failures_;
+  prometheus::Family<prometheus::Counter>& file_changes_;
 
   mutable absl::Mutex mutex_;
   const Engine* engine_ ABSL_GUARDED_BY(mutex_) = nullptr;

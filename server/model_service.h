@@ -20,6 +20,8 @@ class ModelServiceImpl final : public model_rpc::Service {
  public:
   explicit ModelServiceImpl(const ServedModel* served) : served_(served) {}
 
+  const Gate& gate() const { return *served_->gate; }
+
  private:
   using Context = grpc::CallbackServerContext;
   using Bytes = grpc::ByteBuffer;

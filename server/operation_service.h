@@ -1,8 +1,8 @@
 // eidetic.v1.OperationService over Operations.
 //
 // What: as session_service.h. A wait looks again and again, a few dozen times a second.
-// Thread safety: thread-safe. Ownership: borrows the operations, which outlive the gRPC server.
-// Preconditions: none.
+// Thread safety: thread-safe. Ownership: borrows operations and gate, which outlive the gRPC
+// server. Preconditions: none.
 #ifndef EIDETIC_SERVER_OPERATION_SERVICE_H_
 #define EIDETIC_SERVER_OPERATION_SERVICE_H_
 
@@ -22,7 +22,10 @@ using Service = O::WithRawCallbackMethod_GetOperation<O::WithRawCallbackMethod_L
 
 class OperationServiceImpl final : public operation_rpc::Service {
  public:
-  explicit OperationServiceImpl(const Operations* operations) : operations_(operations) {}
+  OperationServiceImpl(const Operations* operations, const Gate* gate)
+      : operations_(operations), gate_(gate) {}
+
+  const Gate& gate() const { return *gate_; }
 
  private:
   using Context = grpc::CallbackServerContext;
@@ -48,6 +51,7 @@ class OperationServiceImpl final : public operation_rpc::Service {
   }
 
   const Operations* const operations_;
+  const Gate* const gate_;
 };
 
 }  // namespace eidetic

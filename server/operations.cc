@@ -4,6 +4,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "server/identity/resource_check.h"
 
 namespace eidetic {
 
@@ -107,9 +108,7 @@ absl::StatusOr<std::shared_ptr<WarmOperation>> Operations::Find(const std::strin
   for (const auto& [number, operation] : operations_) {
     if (operation->ToProto().name() == name) return operation;
   }
-  return absl::NotFoundError(
-      absl::StrCat("name: there is no operation of that name (any more); operations end with the "
-                   "server's process"));
+  return NoSuchOperation();
 }
 
 std::vector<v1::Operation> Operations::List(const std::string& tenant) const {

@@ -2,7 +2,8 @@
 //
 // What: the services take and give bytes and parse requests themselves. gRPC would answer one
 //   that does not parse (text that is not UTF-8, say) UNIMPLEMENTED, and in a stream it would
-//   take it for the stream's end.
+//   take it for the stream's end. No request can be read but on behalf of a caller, who was let in
+//   and may name what it names.
 // Thread safety: pure functions; UnaryCall as its members say. Ownership: a UnaryCall deletes
 //   itself when gRPC is done with it, which is after Reply. Preconditions: each UnaryCall gets
 //   exactly one Reply.
@@ -18,16 +19,22 @@
 #include <memory>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "server/grpc_status.h"
+#include "server/identity/caller.h"
+#include "server/identity/gate.h"
 
 namespace eidetic {
 
-// INVALID_ARGUMENT when `bytes` are no such message.
-absl::Status ParseRequest(const grpc::ByteBuffer& bytes, google::protobuf::Message* request);
+// Every call begins with it: who calls. DEADLINE_EXCEEDED when nobody waits for the answer any
+// more; UNAUTHENTICATED.
+absl::StatusOr<Caller> BeginCall(const grpc::CallbackServerContext& context, const Gate& gate);
+// One request of a call. INVALID_ARGUMENT when `bytes` are no such message; NOT_FOUND when it names
+// what is not the caller's.
+absl::Status ReadRequest(const Caller& caller, const grpc::ByteBuffer& bytes,
+                         google::protobuf::Message* request);
 grpc::ByteBuffer ToBytes(const google::protobuf::Message& message);
 
-// DEADLINE_EXCEEDED when nobody waits for the answer any more.
-absl::Status CheckDeadline(const grpc::CallbackServerContext& context);
 // Why a call was cancelled: its deadline passed, or its client left.
 absl::Status CancelledStatus(const grpc::CallbackServerContext& context);
 
@@ -57,16 +64,17 @@ class UnaryCall final : public grpc::ServerUnaryReactor {
   const std::shared_ptr<std::atomic<bool>> cancelled_ = std::make_shared<std::atomic<bool>>(false);
 };
 
-// Runs `body` on the parsed request. It submits the work, which replies later, and gives OK; or
-// gives the error to reply.
+// Runs `body` on the request that was read. It submits the work, which replies later, and gives OK;
+// or gives the error to reply.
 template <typename Service, typename Request, typename Response>
 grpc::ServerUnaryReactor* ServeUnary(grpc::CallbackServerContext* context,
                                      const grpc::ByteBuffer* in, grpc::ByteBuffer* out,
                                      Service* service,
                                      absl::Status (Service::*body)(UnaryCall<Request, Response>*)) {
   auto* call = new UnaryCall<Request, Response>(out);
-  absl::Status status = CheckDeadline(*context);
-  if (status.ok()) status = ParseRequest(*in, call->mutable_request());
+  const absl::StatusOr<Caller> caller = BeginCall(*context, service->gate());
+  absl::Status status = caller.status();
+  if (status.ok()) status = ReadRequest(*caller, *in, call->mutable_request());
   if (status.ok()) status = (service->*body)(call);
   if (!status.ok()) call->Reply(status);
   return call;

@@ -1,5 +1,6 @@
 #include "server/server.h"
 
+#include <glog/logging.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/impl/server_builder_option.h>
 #include <grpcpp/impl/server_builder_plugin.h>
@@ -10,6 +11,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "server/identity/tls.h"
 #include "server/rpc_counter.h"
 
 namespace eidetic {
@@ -42,12 +44,24 @@ void SetLimits(const ServerOptions& options, grpc::ServerBuilder* builder) {
 absl::StatusOr<std::unique_ptr<EideticServer>> EideticServer::Start(ServedModel served,
                                                                     Metrics* metrics,
                                                                     const ServerOptions& options) {
-  std::unique_ptr<EideticServer> server(new EideticServer(std::move(served), metrics, options));
+  absl::Status status = CheckIdentityOptions(options.identity, options.address);
+  if (!status.ok()) return status;
+  if (options.identity.asks() && options.identity.tls_certificate.empty() &&
+      !IsLoopback(options.address)) {
+    LOG(WARNING) << "keys and tokens come to " << options.address
+                 << " in plain text; give --tls_certificate and --tls_key, unless something before "
+                    "this port has TLS";
+  }
+  auto gate = Gate::Create(options.identity, metrics);
+  if (!gate.ok()) return gate.status();
+  std::unique_ptr<EideticServer> server(
+      new EideticServer(std::move(served), *std::move(gate), metrics, options));
   grpc::EnableDefaultHealthCheckService(true);
   grpc::ServerBuilder builder;
   if (!options.enable_reflection) builder.SetOption(std::make_unique<WithoutReflection>());
   SetLimits(options, &builder);
-  builder.AddListeningPort(options.address, grpc::InsecureServerCredentials(), &server->port_);
+  builder.AddListeningPort(options.address, MakeServerCredentials(options.identity),
+                           &server->port_);
   builder.RegisterService(&server->sessions_);
   builder.RegisterService(&server->generation_);
   builder.RegisterService(&server->models_);

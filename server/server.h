@@ -16,6 +16,8 @@
 #include "absl/time/time.h"
 #include "server/generation_service.h"
 #include "server/health.h"
+#include "server/identity/gate.h"
+#include "server/identity/identity_options.h"
 #include "server/metrics.h"
 #include "server/model_service.h"
 #include "server/operation_service.h"
@@ -35,12 +37,14 @@ struct ServerOptions {
   absl::Duration heartbeat_timeout = absl::Seconds(10);  // see HealthWatcher
   absl::Duration shutdown_grace = absl::Seconds(30);
   bool enable_reflection = true;
+  IdentityOptions identity = {};
   int64_t max_import_bytes = int64_t{256} << 20;
 };
 
 class EideticServer {
  public:
-  // INVALID_ARGUMENT when it can not listen on the address.
+  // INVALID_ARGUMENT when it can not listen on the address, or would serve there whoever comes, or
+  // can not take a file that tells who may.
   static absl::StatusOr<std::unique_ptr<EideticServer>> Start(ServedModel served, Metrics* metrics,
                                                               const ServerOptions& options);
   ~EideticServer();
@@ -53,17 +57,20 @@ class EideticServer {
   void Shutdown(absl::Duration grace);
 
  private:
-  EideticServer(ServedModel served, Metrics* metrics, const ServerOptions& options)
-      : served_(std::move(served)),
+  EideticServer(ServedModel served, std::unique_ptr<Gate> gate, Metrics* metrics,
+                const ServerOptions& options)
+      : gate_(std::move(gate)),
+        served_{served.engine, std::move(served.name), std::move(served.backend), gate_.get()},
         operations_(served_.engine),
         sessions_(&served_, &operations_, options.max_import_bytes),
         stream_threads_(std::make_shared<StreamThreads>(options.stream_threads)),
         generation_(&served_, {stream_threads_, options.max_message_tokens, metrics}) {}
 
+  const std::unique_ptr<Gate> gate_;
   const ServedModel served_;
   Operations operations_;
   SessionServiceImpl sessions_;
-  OperationServiceImpl operation_service_{&operations_};
+  OperationServiceImpl operation_service_{&operations_, gate_.get()};
   const std::shared_ptr<StreamThreads> stream_threads_;
   GenerationServiceImpl generation_;
   ModelServiceImpl models_{&served_};

@@ -39,6 +39,8 @@ class SessionServiceImpl final : public session_rpc::Service {
   SessionServiceImpl(const ServedModel* served, Operations* operations, int64_t max_import_bytes)
       : served_(served), operations_(operations), imports_{.max_bytes = max_import_bytes} {}
 
+  const Gate& gate() const { return *served_->gate; }
+
  private:
   using Context = grpc::CallbackServerContext;
   using Bytes = grpc::ByteBuffer;

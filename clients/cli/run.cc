@@ -1,23 +1,21 @@
 #include "clients/cli/run.h"
 
+#include <cstdlib>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "clients/cli/connect_options.h"
 
 namespace eidetic::cli {
 namespace {
 
 struct GlobalOptions {
-  std::string server = "127.0.0.1:50051";
-  std::string tenant = "default";
+  ConnectOptions connect;
   bool json = false;
 };
 
 void AddGlobalOptions(CLI::App* app, GlobalOptions* options) {
-  app->add_option("--server", options->server, "host:port of the server")
-      ->envname("EIDETIC_SERVER")
-      ->capture_default_str();
-  app->add_option("--tenant", options->tenant, "whose sessions are meant")->capture_default_str();
+  AddConnectOptions(app, &options->connect);
   app->add_flag("--json", options->json,
                 "Print JSON on standard output; streams print one object a line");
   app->require_subcommand(1);
@@ -36,8 +34,12 @@ void PrintError(const absl::Status& status, std::ostream& err) {
 
 ExitCode RunCommand(const Command& command, const GlobalOptions& options, Streams& streams,
                     Interrupt& interrupt) {
-  Context context{client::Client::Connect(options.server, {.tenant = options.tenant}), options.json,
-                  streams, interrupt};
+  auto client = Connect(options.connect);
+  if (!client.ok()) {
+    PrintError(client.status(), streams.err);
+    return ExitCodeFor(client.status());
+  }
+  Context context{*std::move(client), options.json, streams, interrupt};
   absl::Status status;
   {
     Interrupt::Scope scope(&interrupt, [&] { context.client.Cancel(); });
@@ -57,6 +59,7 @@ ExitCode RunCommand(const Command& command, const GlobalOptions& options, Stream
 ExitCode Run(const std::vector<std::string>& arguments, Streams& streams, Interrupt& interrupt) {
   CLI::App app("eidetic: conversations whose memory does not end", "eidetic");
   GlobalOptions options;
+  if (const char* key = std::getenv("EIDETIC_API_KEY")) options.connect.api_key = key;
   Command chosen;
   AddGlobalOptions(&app, &options);
   AddChat(&app, &chosen);
@@ -67,6 +70,7 @@ ExitCode Run(const std::vector<std::string>& arguments, Streams& streams, Interr
   AddSessions(&app, &chosen);
   AddMemory(&app, &chosen);
   AddModels(&app, &chosen);
+  AddKeys(&app, &chosen);
   try {
     // CLI11 takes its arguments from the back.
     app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));

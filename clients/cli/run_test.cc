@@ -13,6 +13,7 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::MatchesRegex;
 
 class RunTest : public CliTestBase {};
 
@@ -42,6 +43,34 @@ TEST_F(RunTest, ErrorsHaveTheirCodes) {
   EXPECT_EQ(RunCli({"generate", "Once"}), ExitCode::kRefused);
   server_.faults.status = grpc::Status(grpc::StatusCode::INTERNAL, "oops");
   EXPECT_EQ(RunCli({"score", "-"}, "text"), ExitCode::kError);
+}
+
+TEST_F(RunTest, AKeyIsMadeWithItsEntry) {
+  EXPECT_EQ(RunCli({"keys", "new", "--id", "ci", "--tenant", "acme", "--json"}), ExitCode::kOk);
+  const auto made = nlohmann::json::parse(out_);
+  EXPECT_THAT(made["key"].get<std::string>(), MatchesRegex("eid_ci_[0-9a-f]{64}"));
+  EXPECT_THAT(made["entry"]["sha256"].get<std::string>(), MatchesRegex("[0-9a-f]{64}"));
+  EXPECT_EQ(made["entry"]["tenant"], "acme");
+  EXPECT_EQ(made["entry"]["role"], "user");
+  EXPECT_EQ(RunCli({"keys", "new", "--id", "ci", "--tenant", "acme", "--json"}), ExitCode::kOk);
+  EXPECT_NE(nlohmann::json::parse(out_)["key"], made["key"]);
+  EXPECT_EQ(RunCli({"keys", "new", "--id", "ci"}), ExitCode::kUsage);
+  EXPECT_EQ(RunCli({"keys", "new", "--id", "a_b", "--tenant", "acme"}), ExitCode::kUsage);
+  EXPECT_EQ(RunCli({"keys", "new", "--id", "a", "--tenant", "b", "--role", "x"}), ExitCode::kUsage);
+}
+
+TEST_F(RunTest, FilesOfKeysAndCertificatesAreChecked) {
+  EXPECT_EQ(RunCli({"models", "--api-key-file", WriteFile(" eid_ci_secret\n")}), ExitCode::kOk);
+  EXPECT_EQ(server_.authorization(), "Bearer eid_ci_secret");
+  EXPECT_EQ(RunCli({"models"}), ExitCode::kOk);
+  EXPECT_EQ(server_.authorization(), "");
+  for (const char* text : {"", "two words", "caf\xc3\xa9"}) {
+    EXPECT_EQ(RunCli({"models", "--api-key-file", WriteFile(text)}), ExitCode::kRefused) << text;
+  }
+  EXPECT_EQ(RunCli({"models", "--api-key-file", "/no/such/file"}), ExitCode::kNotFound);
+  EXPECT_EQ(RunCli({"models", "--tls-ca", "/no/such/file"}), ExitCode::kNotFound);
+  EXPECT_EQ(RunCli({"models", "--tls-key", WriteFile("key")}), ExitCode::kRefused);
+  EXPECT_THAT(err_, HasSubstr("--tls-certificate"));
 }
 
 TEST_F(RunTest, AnUnreachableServerIsAnError) {

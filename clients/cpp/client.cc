@@ -31,14 +31,23 @@ absl::StatusOr<std::vector<Item>> AllPages(Request request, const Call& call, co
   }
 }
 
+std::shared_ptr<grpc::ChannelCredentials> TlsCredentials(const TlsOptions& tls) {
+  grpc::SslCredentialsOptions options;
+  options.pem_root_certs = tls.ca;
+  options.pem_private_key = tls.key;
+  options.pem_cert_chain = tls.certificate;
+  return grpc::SslCredentials(options);
+}
+
 }  // namespace
 
 Client::Client(const std::shared_ptr<grpc::Channel>& channel, ClientOptions options)
     : connection_(std::make_shared<Connection>(channel, std::move(options))) {}
 
 Client Client::Connect(const std::string& address, ClientOptions options) {
-  return Client(grpc::CreateChannel(address, grpc::InsecureChannelCredentials()),
-                std::move(options));
+  auto credentials =
+      options.tls ? TlsCredentials(*options.tls) : grpc::InsecureChannelCredentials();
+  return Client(grpc::CreateChannel(address, std::move(credentials)), std::move(options));
 }
 
 absl::StatusOr<Session> Client::CreateSession(const SessionOptions& options) const {

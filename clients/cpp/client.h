@@ -47,9 +47,9 @@ struct SessionOptions {
 
 class Client {
  public:
-  // Over any channel (TLS, in-process, ...); `channel` is not null.
+  // Over any channel (in-process, ...); `channel` is not null.
   explicit Client(const std::shared_ptr<grpc::Channel>& channel, ClientOptions options = {});
-  // Over plain TCP to "host:port". Connects at the first call.
+  // Over plain TCP, or TLS if the options have it, to "host:port". Connects at the first call.
   static Client Connect(const std::string& address, ClientOptions options = {});
 
   // INVALID_ARGUMENT, ALREADY_EXISTS, RESOURCE_EXHAUSTED.

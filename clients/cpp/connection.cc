@@ -11,6 +11,8 @@ Connection::Connection(const std::shared_ptr<grpc::Channel>& channel, ClientOpti
 
 Connection::Call::Call(Connection* connection, absl::Duration deadline, bool cancellable)
     : connection_(connection) {
+  const std::string& credential = connection_->options().credential;
+  if (!credential.empty()) context_.AddMetadata("authorization", "Bearer " + credential);
   if (deadline != absl::InfiniteDuration()) {
     context_.set_deadline(absl::ToChronoTime(absl::Now() + deadline));
   }

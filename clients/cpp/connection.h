@@ -11,6 +11,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <unordered_set>
 #include <utility>
@@ -27,6 +28,13 @@
 
 namespace eidetic::client {
 
+// PEM texts, not paths.
+struct TlsOptions {
+  std::string ca = "";  // whom to trust; empty: the system's
+  // To show the server; both or none.
+  std::string certificate = "", key = "";
+};
+
 struct ClientOptions {
   // Sessions are made, listed and found under this tenant.
   std::string tenant = "default";
@@ -37,6 +45,10 @@ struct ClientOptions {
   // Tokens that the server may send in one message when a stream is behind, unless a request
   // says so itself; 1 to 1024. TokenStream gives them one by one all the same.
   int32_t max_message_tokens = 64;
+  // An API key or a token that every call shows; empty: none.
+  std::string credential = "";
+  // For Client::Connect; none: plain TCP.
+  std::optional<TlsOptions> tls = std::nullopt;
 };
 
 class Connection {

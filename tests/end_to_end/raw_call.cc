@@ -8,12 +8,14 @@
 namespace eidetic::testing {
 
 grpc::Status RawCall(const std::shared_ptr<grpc::Channel>& channel, const char* method,
-                     const std::string& request, std::string* answer) {
+                     const std::string& request, std::string* answer,
+                     const std::map<std::string, std::string>& headers) {
   const grpc::internal::RpcMethod rpc(method, grpc::internal::RpcMethod::NORMAL_RPC);
   const grpc::Slice slice(request);
   const grpc::ByteBuffer in(&slice, 1);
   grpc::ByteBuffer out;
   grpc::ClientContext context;
+  for (const auto& [name, value] : headers) context.AddMetadata(name, value);
   context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(60));
   const grpc::Status status = grpc::internal::BlockingUnaryCall<grpc::ByteBuffer, grpc::ByteBuffer>(
       channel.get(), rpc, &context, in, &out);

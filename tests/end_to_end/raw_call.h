@@ -7,6 +7,7 @@
 #include <grpcpp/channel.h>
 #include <grpcpp/support/status.h>
 
+#include <map>
 #include <memory>
 #include <string>
 
@@ -15,7 +16,8 @@ namespace eidetic::testing {
 // Sends one message and takes at most one; of a stream it tells how it failed. `answer` may be
 // null.
 grpc::Status RawCall(const std::shared_ptr<grpc::Channel>& channel, const char* method,
-                     const std::string& request, std::string* answer = nullptr);
+                     const std::string& request, std::string* answer = nullptr,
+                     const std::map<std::string, std::string>& headers = {});
 
 }  // namespace eidetic::testing
 

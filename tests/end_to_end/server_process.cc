@@ -110,8 +110,8 @@ int ExitCode(int status) { return WIFEXITED(status) ? WEXITSTATUS(status) : -1; 
 fs::path DemoModel() { return Runfile("engine/model/demo"); }
 
 ServerRun RunServerToItsEnd(const std::vector<std::string>& flags, absl::Duration limit) {
-  std::vector<std::string> all = flags;
-  all.insert(all.end(), {"--address=127.0.0.1:0", "--metrics_address="});
+  std::vector<std::string> all = {"--address=127.0.0.1:0", "--metrics_address="};
+  all.insert(all.end(), flags.begin(), flags.end());  // of a flag given twice the last counts
   const std::string errors = NewPath("errors");
   const absl::Time begin = absl::Now();
   const pid_t pid = Spawn(all, errors);
@@ -131,7 +131,8 @@ ServerRun RunServerToItsEnd(const std::vector<std::string>& flags, absl::Duratio
 }
 
 ServerProcess::ServerProcess(const std::vector<std::string>& flags,
-                             const std::vector<std::string>& environment)
+                             const std::vector<std::string>& environment,
+                             const std::shared_ptr<grpc::ChannelCredentials>& credentials)
     : errors_path_(NewPath("server_log")), metrics_port_(FreePort()) {
   const std::string port_file = NewPath("port");
   std::vector<std::string> all = {"--model=" + DemoModel().string(), "--address=127.0.0.1:0",
@@ -151,12 +152,15 @@ ServerProcess::ServerProcess(const std::vector<std::string>& flags,
   int port = 0;
   CHECK(absl::SimpleAtoi(ReadAll(port_file), &port));
   address_ = absl::StrCat("127.0.0.1:", port);
-  channel_ = grpc::CreateChannel(address_, grpc::InsecureChannelCredentials());
+  channel_ = grpc::CreateChannel(
+      address_, credentials == nullptr ? grpc::InsecureChannelCredentials() : credentials);
   while (health() != 1 && !Ended()) {
     CHECK(absl::Now() < end) << "not SERVING: " << ReadAll(errors_path_);
     absl::SleepFor(kPoll);
   }
 }
+
+std::string ServerProcess::Log() const { return ReadAll(errors_path_); }
 
 void ServerProcess::Kill() {
   if (pid_ < 0) return;

@@ -9,6 +9,7 @@
 #define EIDETIC_TESTS_END_TO_END_SERVER_PROCESS_H_
 
 #include <grpcpp/channel.h>
+#include <grpcpp/security/credentials.h>
 #include <sys/types.h>
 
 #include <cstdint>
@@ -39,9 +40,10 @@ class ServerProcess {
  public:
   // Serves the demo model; returns once health says SERVING. Dies (CHECK) when that takes too long.
   // `environment`: NAME=value, beside our own. When it may kill itself (a fail point), Ended()
-  // may be true at once.
+  // may be true at once. `credentials`: of our channel; none: plain TCP.
   explicit ServerProcess(const std::vector<std::string>& flags = {},
-                         const std::vector<std::string>& environment = {});
+                         const std::vector<std::string>& environment = {},
+                         const std::shared_ptr<grpc::ChannelCredentials>& credentials = nullptr);
   ~ServerProcess();
   ServerProcess(const ServerProcess&) = delete;
   ServerProcess& operator=(const ServerProcess&) = delete;
@@ -55,6 +57,8 @@ class ServerProcess {
   // What the metrics say is held: pages, index tiles, state slots, requests, sessions. Zeros are
   // left out. A stream that was left goes at the engine's next turn: waits a while for nothing.
   std::map<std::string, double> StillHeld() const;
+  // What it has logged so far.
+  std::string Log() const;
   // SIGKILL, unless it is dead already.
   void Kill();
   // Whether it has ended by itself.

@@ -249,8 +249,16 @@ class FakeServer::Generation final : public v1::GenerationService::Service {
 };
 
 class FakeServer::Models final : public v1::ModelService::Service {
-  grpc::Status ListModels(grpc::ServerContext*, const v1::ListModelsRequest*,
+ public:
+  explicit Models(FakeServer* fake) : fake_(*fake) {}
+
+ private:
+  grpc::Status ListModels(grpc::ServerContext* context, const v1::ListModelsRequest*,
                           v1::ListModelsResponse* response) override {
+    const auto shown = context->client_metadata().find("authorization");
+    const bool none = shown == context->client_metadata().end();
+    std::lock_guard lock(fake_.mutex_);
+    fake_.authorization_ = none ? "" : std::string(shown->second.data(), shown->second.size());
     response->add_models()->set_name("models/fake");
     return grpc::Status::OK;
   }
@@ -261,12 +269,14 @@ class FakeServer::Models final : public v1::ModelService::Service {
     model->set_name("models/fake");
     return grpc::Status::OK;
   }
+
+  FakeServer& fake_;
 };
 
 FakeServer::FakeServer()
     : sessions_(std::make_unique<Sessions>(this)),
       generation_(std::make_unique<Generation>(this)),
-      models_(std::make_unique<Models>()) {
+      models_(std::make_unique<Models>(this)) {
   int port = 0;
   grpc::ServerBuilder builder;
   builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);

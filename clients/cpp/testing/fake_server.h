@@ -57,6 +57,11 @@ class FakeServer {
   // server hears of it a moment later.
   bool AwaitCancelledAnswers(int count) const;
   std::vector<v1::GenerateRequest> generate_requests() const;
+  // The header of the last ListModels.
+  std::string authorization() const {
+    std::lock_guard lock(mutex_);
+    return authorization_;
+  }
 
   Faults faults;
   // Tokens of an answer that come in one message, where its request allows it.
@@ -84,6 +89,7 @@ class FakeServer {
   std::map<std::string, Record> records_;  // by name; with mutex_
   std::vector<v1::GenerateRequest> generate_requests_;
   int drawn_ids_ = 0;
+  std::string authorization_;
   std::atomic<int> cancelled_answers_ = 0;
   std::unique_ptr<Sessions> sessions_;
   std::unique_ptr<Generation> generation_;
