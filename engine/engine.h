@@ -72,7 +72,7 @@ struct SessionInfo {
   int64_t memory_bytes = 0;
   SessionTier tier = SessionTier::kDevice;
   absl::Time last_use_time = {};
-  // False once it was loaded from a checkpoint that another build or kind of device made.
+  // False once it went on here after another build or kind of device had computed it.
   bool bit_identical = true;
 };
 

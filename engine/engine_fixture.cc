@@ -222,7 +222,7 @@ void EngineTest::ExpectEmptyJournal() {
   engine_.reset();
   auto journal = memory::Journal::Open(journal_);
   ASSERT_TRUE(journal.ok()) << journal.status();
-  for (const std::string prefix : {"c/", "e/", "m/", "n/", "p/", "r/", "s/", "t/"}) {
+  for (const std::string prefix : {"c/", "d/", "e/", "m/", "n/", "p/", "r/", "s/", "t/"}) {
     const absl::Status scanned =
         (*journal)->Scan(prefix, prefix, [&](std::string_view key, std::string_view) {
           ADD_FAILURE() << "left: " << key;

@@ -201,6 +201,7 @@ absl::StatusOr<std::shared_ptr<Session>> SessionTable::Branch(
   session->segments = parent.segments;
   session->checkpoint = parent.checkpoint;
   session->bit_identical = parent.bit_identical;
+  session->computed_by = parent.computed_by;
   return session;
 }
 
@@ -234,7 +235,6 @@ void SessionTable::Restore(std::vector<std::shared_ptr<Session>> sessions,
     session->requests.OnForget([this](const Request& r) { journal_->Forgotten(r); });
     const auto old = before.find(session->name);
     // The same logs: the same tokens, as far as both go.
-    if (old != before.end()) session->bit_identical = old->second->bit_identical;
     if (old != before.end() && old->second->segments == session->segments &&
         old->second->computed() <= session->position()) {
       session->memory = std::move(old->second->memory);

@@ -6,12 +6,14 @@
 #include <limits>
 
 #include "absl/strings/str_cat.h"
+#include "memory/durable/checksum.h"
 #include "memory/durable/record.h"
 
 namespace eidetic {
 namespace {
 
-constexpr uint64_t kVersion = 1;
+constexpr uint64_t kVersion = 2;
+constexpr size_t kSealBytes = sizeof(uint64_t);
 
 bool AllOfSize(const std::vector<std::vector<memory::ExtentRef>>& layers, size_t bytes) {
   for (const auto& layer : layers) {
@@ -35,14 +37,20 @@ std::string EncodeCheckpoint(const CheckpointRecord& record, bool bit_identical)
   to.Fixed64(record.log);
   to.Varint(bit_identical);
   to.String(record.manifest.Encode());
+  to.Fixed64(memory::Checksum(to.bytes()));
   return to.Take();
 }
 
 absl::StatusOr<CheckpointRecord> DecodeCheckpoint(std::string_view bytes) {
-  memory::RecordReader from(bytes);
+  const std::string_view sealed =
+      bytes.substr(0, bytes.size() - std::min(bytes.size(), kSealBytes));
+  memory::RecordReader from(sealed), seal(bytes.substr(sealed.size()));
   if (from.Varint() != kVersion) {
     return absl::FailedPreconditionError(
         "checkpoint: of a version that this server does not know; start the server that wrote it");
+  }
+  if (seal.Fixed64() != memory::Checksum(sealed)) {
+    return absl::DataLossError("checkpoint: its checksum does not match");
   }
   CheckpointRecord record;
   record.log = from.Fixed64();
@@ -72,6 +80,10 @@ memory::Position SharedPast(std::span<const LogSegment> segments, const Checkpoi
     return std::min(end, record.manifest.position);
   }
   return 0;
+}
+
+std::string ComputerOf(std::string_view build, std::string_view device_kind) {
+  return absl::StrCat("build ", std::string(build), " on ", std::string(device_kind));
 }
 
 memory::CheckpointBinding BindingOf(const memory::MemoryGeometry& geometry) {

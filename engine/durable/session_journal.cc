@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "engine/durable/checkpoint.h"
 
 namespace eidetic {
@@ -28,6 +29,38 @@ void SessionJournal::Created(Session* session) {
   Hold(session->segments);
   Branched(session);
   if (session->checkpoint != nullptr) Checkpointed(*session);
+  if (session->computed_by.empty()) session->computed_by = computer_;
+  PutComputer(*session);
+}
+
+// 1: by nothing else before.
+void SessionJournal::PutComputer(const Session& session) {
+  ledger_->batch()->Put(ComputerKeyOf(session.name),
+                        absl::StrCat(session.bit_identical ? "1" : "0", session.computed_by));
+}
+
+void SessionJournal::Needed(Session* session) {
+  if (ledger_->batch() == nullptr || session->computed_by == computer_ || !health().ok()) return;
+  const std::string before = std::exchange(session->computed_by, computer_);
+  if (!before.empty() && session->position() > 0 && session->bit_identical) {
+    session->bit_identical = false;
+    LOG(WARNING) << session->name.ToString() << " was computed by " << before << ", and is now by "
+                 << computer_ << ": its tokens may differ in bits from now on";
+  }
+  PutComputer(*session);
+}
+
+void SessionJournal::LoadComputer(const memory::Journal& journal, Session* session) {
+  const absl::StatusOr<std::string> record = journal.Get(ComputerKeyOf(session->name));
+  if (absl::IsNotFound(record.status())) return;
+  if (record.ok() && !record->empty()) {
+    session->bit_identical = record->front() == '1';
+    session->computed_by = record->substr(1);
+  } else {
+    session->bit_identical = false;  // nobody knows
+    LOG(ERROR) << session->name.ToString()
+               << ": who computed it can not be read: " << record.status();
+  }
 }
 
 void SessionJournal::Checkpointed(const Session& session) {
@@ -78,6 +111,7 @@ void SessionJournal::Deleted(const Session& session) {
   if (batch == nullptr || session.name.session.empty()) return;
   batch->Delete(KeyOf(session.name));
   batch->Delete(CheckpointKeyOf(session.name));
+  batch->Delete(ComputerKeyOf(session.name));
   batch->DeletePrefix(RequestPrefix(session.name));
   batch->DeletePrefix(TokenPrefix(session.name));
   batch->DeletePrefix(SnapshotPrefix(session.name));

@@ -25,7 +25,9 @@ namespace eidetic {
 
 class SessionJournal {
  public:
-  explicit SessionJournal(Ledger* ledger) : ledger_(ledger) {}
+  // `computer`: what computes here, build and kind of device.
+  SessionJournal(Ledger* ledger, std::string computer)
+      : ledger_(ledger), computer_(std::move(computer)) {}
 
   // Not OK: nothing may be changed at present.
   absl::Status health() const { return ledger_->health(); }
@@ -46,6 +48,11 @@ class SessionJournal {
   void Restored(std::span<const std::shared_ptr<Session>> sessions, LogId last_log);
   // It has the checkpoint that it carries.
   void Checkpointed(const Session& session);
+  // It is about to be computed, or loaded, here: from now on its tokens may differ in bits from
+  // those of an uninterrupted run, if something else computed it before.
+  void Needed(Session* session);
+  // Gives it what `journal` says of who computed it; nothing where it says nothing.
+  static void LoadComputer(const memory::Journal& journal, Session* session);
   // Tokens [begin, position) were added: one append, or one generated token.
   void Added(const Session& session, memory::Position begin);
 
@@ -63,7 +70,10 @@ class SessionJournal {
   // Deletes the logs that nobody reads any more.
   void Release(std::span<const LogSegment> segments);
 
+  void PutComputer(const Session& session);
+
   Ledger* ledger_;
+  const std::string computer_;
   LogId next_log_ = 1;
   std::map<LogId, int64_t> readers_;  // sessions and snapshots that a log's tokens belong to
 };

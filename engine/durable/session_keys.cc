@@ -44,6 +44,10 @@ std::string CheckpointKeyOf(const SessionName& session) {
   return absl::StrCat("m/", session.tenant, "/", session.session);
 }
 
+std::string ComputerKeyOf(const SessionName& session) {
+  return absl::StrCat("d/", session.tenant, "/", session.session);
+}
+
 std::string CreationKeyOf(const std::string& tenant, const std::string& request_id) {
   return absl::StrCat("c/", tenant, "/", request_id);
 }

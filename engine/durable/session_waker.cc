@@ -59,6 +59,10 @@ void SessionKeeper::Adopt(std::string_view key, std::string_view value) {
   absl::StatusOr<CheckpointRecord> record = DecodeCheckpoint(value);
   if (!record.ok()) return Refuse(&session, record.status());
   session.bit_identical = session.bit_identical && record->bit_identical;
+  if (session.computed_by.empty()) {  // a folder of an earlier version
+    const memory::CheckpointBinding& binding = record->manifest.binding;
+    session.computed_by = ComputerOf(binding.build, binding.device_kind);
+  }
   session.checkpoint = checkpointer_.Adopt(*std::move(record));
   if (absl::Status status = CheckAdopted(session); !status.ok()) Refuse(&session, status);
 }
@@ -114,17 +118,6 @@ void SessionKeeper::Loaded(const SessionPtr& session, absl::Time begun,
     session->memory = *std::move(memory);
     ++counts_.loaded;
     parts_.observer->OnWake(absl::ToDoubleSeconds(parts_.now() - begun));
-    const Checkpoint& from = *session->checkpoint;
-    const auto match = CompareBindings(from.record.manifest.binding, BindingFor(from));
-    if (*match == memory::BindingMatch::kUsable && session->bit_identical) {
-      session->bit_identical = false;
-      parts_.ledger->batch()->Put(CheckpointKeyOf(session->name),
-                                  EncodeCheckpoint(from.record, false));
-      LOG(WARNING) << session->name.ToString() << " was loaded from a checkpoint of build "
-                   << from.record.manifest.binding.build << " on "
-                   << from.record.manifest.binding.device_kind
-                   << ": its tokens may differ in bits from now on";
-    }
   }
   RunWaiting(session->name, absl::OkStatus());
 }

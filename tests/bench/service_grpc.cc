@@ -1,5 +1,6 @@
 #include "tests/bench/service_grpc.h"
 
+#include <glog/logging.h>
 #include <grpcpp/grpcpp.h>
 
 #include <atomic>
