@@ -128,7 +128,8 @@ TEST_F(EngineStorageFaultTest, AFailureAtAnyWriteOrSyncIsToldAndHealsWithoutARes
         ++failed;
         EXPECT_EQ(life.end().code(), code) << life.end();
       }
-      EXPECT_TRUE(Score("other", "read only").ok());
+      // What runs when the failure is found is ended; what comes then is served.
+      EXPECT_TRUE(Eventually([&] { return Score("other", "read only").ok(); }));
       EXPECT_EQ(Get("other")->position, 40);
       disk_.Heal();
       EXPECT_TRUE(Eventually([&] {
