@@ -12,7 +12,8 @@ namespace {
 
 int32_t TileCapacity(const MemoryGeometry& geometry, const MemoryLimits& limits) {
   const int64_t partial = int64_t{geometry.attention_layers} * limits.max_state_slots;
-  const int64_t tiles = limits.max_pages / kTileBlocks + partial;
+  const int64_t pages = int64_t{limits.max_pages} + limits.max_host_pages;
+  const int64_t tiles = pages / kTileBlocks + partial;
   return static_cast<int32_t>(std::min<int64_t>(tiles, std::numeric_limits<int32_t>::max()));
 }
 
