@@ -86,7 +86,7 @@ struct SessionInfo {
   SessionTier tier = SessionTier::kDevice;
   absl::Time last_use_time = {};
   absl::Duration expire_after = absl::ZeroDuration();  // of rest; 0: never
-  // False once it was loaded from a checkpoint that another build or kind of device made.
+  // False once it went on here after another build or kind of device had computed it.
   bool bit_identical = true;
   // Not empty: its records are damaged, and why. Nothing else is known of it, and it can only be
   // deleted: everything else gives DATA_LOSS, and its name is not free.

@@ -92,6 +92,9 @@ class EngineTest : public testing::Test {
   static bool Eventually(const std::function<bool()>& done);
   bool WaitUntilFree(std::string id);
 
+  // Ends the engine. Nothing is left in the journal but the model's name.
+  void ExpectEmptyJournal();
+
   // Makes the asynchronous `call` and waits for its answer.
   template <typename Result>
   static Result Wait(const std::function<void(std::function<void(Result)>)>& call) {

@@ -40,7 +40,7 @@ EngineImpl::EngineImpl(EngineParts parts)
     : parts_(std::move(parts)),
       chat_format_(FindChatFormat(parts_.tokenizer.get())),
       ledger_(parts_.journal.get()),
-      session_journal_(&ledger_),
+      session_journal_(&ledger_, ComputerOf(parts_.build, parts_.device_kind)),
       context_{.tokenizer = parts_.tokenizer.get(),
                .observer = parts_.options.observer ? parts_.options.observer : &silent_,
                .ledger = &ledger_,
@@ -116,6 +116,9 @@ absl::Status EngineImpl::Restore() {
                     .vocab_size = parts_.model->description().vocab_size,
                     .on_reader_change = [mailbox = mailbox_] { mailbox->Wake(); }});
   if (!loaded.ok()) return loaded.status();
+  for (const auto& session : loaded->sessions) {
+    SessionJournal::LoadComputer(*parts_.journal, session.get());
+  }
   if (keeper_) keeper_->BeforeRestore();
   session_journal_.Restored(loaded->sessions, loaded->damaged, loaded->logs);
   sessions_.Restore(std::move(loaded->sessions), std::move(loaded->damaged),
@@ -403,6 +406,8 @@ std::unique_ptr<SessionKeeper> EngineImpl::MakeKeeper() {
 
 void EngineImpl::WhenAwake(const SessionName& session, SessionKeeper::Then then) {
   if (!loop_.lost().ok()) return then(loop_.lost());
+  const auto found = sessions_.Find(session);
+  if (found.ok()) session_journal_.Needed(found->get());
   keeper_ ? keeper_->WhenAwake(session, std::move(then)) : then(absl::OkStatus());
 }
 

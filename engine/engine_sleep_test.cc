@@ -80,9 +80,10 @@ TEST_F(EngineCheckpointTest, ASessionLargerThanTheDeviceWakes) {
   EngineLimits limits = SmallLimits();
   limits.memory.max_pages = 60;  // 30 blocks of 16 tokens in two layers
   limits.memory.max_host_pages = 400;
+  limits.memory.max_state_slots = 4;  // few: tiles too are as many as its blocks ask for
   Start(limits);
   ASSERT_TRUE(Create("a").ok());
-  for (int i = 0; i < 4; ++i) Pour("a", std::string(250, 'x'));
+  for (int i = 0; i < 11; ++i) Pour("a", std::string(250, 'x'));
   const auto expected = *Score("a", "more");
   ASSERT_TRUE(CheckpointAll().ok());
   Restart(limits);

@@ -24,13 +24,40 @@ class EngineStorageFaultTest : public EngineTest {
     return spec;
   }
 
-  // What a client would do after a restart: asks for the rest.
-  void CheckAfterCrash(bool created, bool appended, const Told& told, const Told& expected,
-                       int32_t max_tokens) {
+  // What a client was told.
+  struct Life {
+    absl::Status created, appended = absl::CancelledError();
+    Told told;
+    // Why it went no further.
+    absl::Status end() const {
+      if (!created.ok()) return created;
+      return appended.ok() ? told.error : appended;
+    }
+  };
+
+  Life Live(int32_t max_tokens) {
+    Life life;
+    life.created = Create("a").status();
+    if (!life.created.ok()) return life;
+    auto stream = OpenAppend("a");
+    life.appended = stream.status();
+    if (life.appended.ok()) {
+      life.appended = Append(**stream, std::string(40, 'x')).status();
+      stream->reset();
+    }
+    if (!life.appended.ok()) return life;
+    Eventually([&] { return !Get("a").ok() || !Get("a")->busy; });
+    life.told = Answer(Named("a", "r", max_tokens));
+    return life;
+  }
+
+  // What a client would do after it all: asks for the rest.
+  void CheckAfter(const Life& life, const Told& expected, int32_t max_tokens) {
+    const Told& told = life.told;
     const auto info = Get("a");
-    EXPECT_TRUE(info.ok() || !created) << info.status();
+    EXPECT_TRUE(info.ok() || !life.created.ok()) << info.status();
     if (!info.ok()) return;
-    EXPECT_TRUE(info->position >= 40 || !appended) << "at " << info->position;
+    EXPECT_TRUE(info->position >= 40 || !life.appended.ok()) << "at " << info->position;
     if (info->position < 40) return;
     GenerateSpec rest = Named("a", "r", max_tokens);
     rest.resume_from = static_cast<int64_t>(told.tokens.size());
@@ -64,26 +91,59 @@ TEST_F(EngineStorageFaultTest, WhatWasToldIsThereAfterADeathAtAnyWrite) {
     journal_.folder += "x";  // a new folder each time
     Start();
     disk_.FailAfter(skip, memory::DiskFault::kIoError);
-    Told told;
-    const bool created = Create("a").ok();
-    bool appended = false;
-    if (created) {
-      auto stream = OpenAppend("a");
-      appended = stream.ok() && Append(**stream, std::string(40, 'x')).ok();
-      if (appended) {
-        stream->reset();
-        Eventually([&] { return !Get("a").ok() || !Get("a")->busy; });
-        told = Answer(Named("a", "r", kTokens));
-      }
-    }
-    if (told.finish) ++finished;
+    const Life life = Live(kTokens);
+    if (life.told.finish) ++finished;
     engine_.reset();
     disk_.Heal();
     disk_.Crash(&random);
     Start();
-    CheckAfterCrash(created, appended, told, expected, kTokens);
+    CheckAfter(life, expected, kTokens);
     engine_.reset();
   }
+}
+
+// The disk fails at every change in turn; once it works again, so does the server.
+TEST_F(EngineStorageFaultTest, AFailureAtAnyWriteOrSyncIsToldAndHealsWithoutARestart) {
+  constexpr int32_t kTokens = 12;
+  Start();
+  ASSERT_TRUE(Create("a").ok());
+  Pour("a", std::string(40, 'x'));
+  const Told expected = Answer(Named("a", "r", kTokens));
+  int64_t failed = 0;
+  for (const auto& [fault, code] :
+       {std::pair(memory::DiskFault::kNoSpace, absl::StatusCode::kResourceExhausted),
+        std::pair(memory::DiskFault::kIoError, absl::StatusCode::kUnavailable)}) {
+    for (int64_t skip = 0, finished = 0; finished < 2 && !HasFailure(); ++skip) {
+      SCOPED_TRACE(skip);
+      ASSERT_LT(skip, 500);
+      engine_.reset();
+      journal_.folder += "x";  // a new folder each time
+      Start();
+      ASSERT_TRUE(Create("other").ok());
+      Pour("other", std::string(40, 'x'));
+      disk_.FailAfter(skip, fault);
+      const Life life = Live(kTokens);
+      finished += life.told.finish.has_value();
+      if (!life.told.finish) {
+        ++failed;
+        EXPECT_EQ(life.end().code(), code) << life.end();
+      }
+      // What runs when the failure is found is ended; what comes then is served.
+      EXPECT_TRUE(Eventually([&] { return Score("other", "read only").ok(); }));
+      EXPECT_EQ(Get("other")->position, 40);
+      disk_.Heal();
+      EXPECT_TRUE(Eventually([&] {
+        clock_seconds_ += 2;
+        return Create("new").ok();
+      }));
+      CheckAfter(life, expected, kTokens);
+      engine_.reset();
+      Start();
+      CheckAfter(life, expected, kTokens);
+      EXPECT_TRUE(Get("new").ok());
+    }
+  }
+  EXPECT_GT(failed, 20);
 }
 
 TEST_F(EngineStorageFaultTest, AFullDiskRefusesWritesServesReadsAndHealsWithoutARestart) {

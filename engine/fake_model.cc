@@ -2,8 +2,11 @@
 
 #include <glog/logging.h>
 
+#include <cstring>
 #include <limits>
 #include <utility>
+
+#include "memory/span_retrieval.h"
 
 namespace eidetic {
 namespace {
@@ -22,6 +25,89 @@ uint64_t Mix(uint64_t hash, uint64_t value) {
 uint64_t SettingsHash(const memory::SpanSettings& settings) {
   uint64_t hash = Mix(static_cast<uint64_t>(settings.policy), settings.window_tokens);
   return Mix(hash, settings.span_blocks);
+}
+
+// What tells a chunk that begins at `begin`, never 0.
+uint64_t BorderOf(memory::Position begin, const memory::SpanSettings& settings) {
+  return Mix(begin + (uint64_t{1} << 40), SettingsHash(settings)) | 1;
+}
+
+float LogprobOf(uint64_t hash, memory::TokenId target) {
+  return -static_cast<float>(Mix(hash, target) % 1000) / 100;
+}
+
+// What a token leaves in its page of each layer: the whole of its place there.
+struct Row {
+  uint64_t hash;  // of the past, this token included
+  memory::TokenId token;
+  int32_t layer;
+  uint64_t border;  // BorderOf the chunk that begins here, or 0
+  uint64_t mark;
+};
+
+Row& RowAt(const memory::SessionMemory& memory, int32_t layer, memory::Position position) {
+  const memory::PageLayout& layout = memory.geometry().layout;
+  CHECK_EQ(layout.page_bytes(), sizeof(Row) * layout.block_size);
+  return static_cast<Row*>(
+      memory.pages(layer)[position / layout.block_size])[position % layout.block_size];
+}
+
+void Remember(const memory::SessionMemory& memory, memory::Position position, const Row& row) {
+  for (int32_t layer = 0; layer < memory.geometry().attention_layers; ++layer) {
+    RowAt(memory, layer, position) = {row.hash, row.token, layer, row.border,
+                                      Mix(row.hash, layer)};
+  }
+}
+
+// Every row of the past is its own session's.
+void CheckPages(const memory::SessionMemory& memory, uint64_t past) {
+  for (int32_t layer = 0; layer < memory.geometry().attention_layers; ++layer) {
+    uint64_t hash = 0;
+    for (memory::Position p = 0; p < memory.published(); ++p) {
+      const Row& row = RowAt(memory, layer, p);
+      if (row.border != 0) hash = Mix(hash, row.border);
+      hash = Mix(hash, row.token);
+      CHECK(row.hash == hash && row.layer == layer && row.mark == Mix(hash, layer))
+          << "foreign bytes in layer " << layer << " at position " << p;
+    }
+    CHECK_EQ(hash, past) << "pages and state are of two pasts, in layer " << layer;
+  }
+}
+
+// Elements of block `block` in a tile; the summary's kind has vectors.
+template <typename Visit>
+void ForEachSummary(const memory::SessionMemory& memory, memory::BlockIndex block, Visit visit) {
+  const memory::PageLayout& layout = memory.geometry().layout;
+  const int64_t end = layout.SummaryOffset(layout.kv_heads, 0, SummaryVectors(memory.summary()));
+  for (int64_t i = block % memory::kTileBlocks; i < end; i += memory::kTileBlocks) visit(i);
+}
+
+void CheckIndex(const memory::SessionMemory& memory) {
+  const memory::PageLayout& layout = memory.geometry().layout;
+  std::vector<memory::Bf16> tile(layout.tile_bytes(memory.summary()) / sizeof(memory::Bf16));
+  for (int32_t layer = 0; layer < memory.geometry().attention_layers; ++layer) {
+    for (memory::BlockIndex b = 0; b < memory.published() / layout.block_size; ++b) {
+      SummarizeBlock(layout, memory.summary(), memory.pages(layer)[b], b, tile.data());
+      const auto* held =
+          static_cast<const memory::Bf16*>(memory.tiles(layer)[b / memory::kTileBlocks]);
+      ForEachSummary(memory, b, [&](int64_t i) {
+        CHECK_EQ(std::memcmp(&held[i], &tile[i], sizeof(tile[i])), 0)
+            << "foreign bytes in the index of layer " << layer << ", block " << b;
+      });
+    }
+  }
+}
+
+// Summaries of the blocks that [begin, end) has completed.
+void Summarize(const memory::SessionMemory& memory, memory::Position begin, memory::Position end) {
+  const memory::PageLayout& layout = memory.geometry().layout;
+  for (int32_t layer = 0; layer < memory.geometry().attention_layers; ++layer) {
+    for (auto b = static_cast<memory::BlockIndex>(begin / layout.block_size);
+         b < end / layout.block_size; ++b) {
+      SummarizeBlock(layout, memory.summary(), memory.pages(layer)[b], b,
+                     memory.tiles(layer)[b / memory::kTileBlocks]);
+    }
+  }
 }
 
 // The span of every layer, where it says which pages are hot.
@@ -82,15 +168,16 @@ ChunkResult FakeModel::Compute(const StepChunk& chunk) const {
   CHECK(chunk.memory->summary() ==
         memory::SummaryFor(chunk.settings, chunk.memory->geometry().bounding));
   CHECK_LE(chunk.begin + static_cast<int64_t>(chunk.tokens.size()), chunk.memory->reserved());
+  CheckPages(*chunk.memory, state.hash);
+  const bool indexed = SummaryVectors(chunk.memory->summary()) > 0;
+  if (indexed) CheckIndex(*chunk.memory);
   ChunkResult result;
   const auto score = [&](memory::TokenId target) {
     if (target < 0) return;
-    const auto hundredths = static_cast<float>(Mix(state.hash, target) % 1000);
-    result.scored.push_back({.token = target, .logprob = -hundredths / 100, .top = {}});
+    result.scored.push_back({.token = target, .logprob = LogprobOf(state.hash, target), .top = {}});
   };
   if (!chunk.tokens.empty()) {
-    state.hash = Mix(state.hash, chunk.begin + (uint64_t{1} << 40));  // the border
-    state.hash = Mix(state.hash, SettingsHash(chunk.settings));
+    state.hash = Mix(state.hash, BorderOf(chunk.begin, chunk.settings));
   } else if (chunk.output == ChunkOutput::kScore) {
     CHECK_EQ(chunk.targets.size(), 1u);
     score(chunk.targets[0]);
@@ -98,9 +185,11 @@ ChunkResult FakeModel::Compute(const StepChunk& chunk) const {
   for (size_t row = 0; row < chunk.tokens.size(); ++row) {
     CHECK_LT(chunk.tokens[row], description_.vocab_size);
     state.hash = Mix(state.hash, chunk.tokens[row]);
+    Remember(*chunk.memory, state.tokens, {state.hash, chunk.tokens[row], 0, row == 0 ? BorderOf(chunk.begin, chunk.settings) : 0, 0});
     ++state.tokens;
     if (chunk.output == ChunkOutput::kScore) score(chunk.targets[row]);
   }
+  if (indexed) Summarize(*chunk.memory, chunk.begin, state.tokens);
   *static_cast<State*>(chunk.memory->next_state()) = state;
   if (chunk.output == ChunkOutput::kSample) {
     CHECK_EQ(chunk.sample.position, state.tokens);
@@ -109,6 +198,17 @@ ChunkResult FakeModel::Compute(const StepChunk& chunk) const {
   }
   if (chunk.want_span) result.span = Span(chunk, block_size_);
   return result;
+}
+
+float FakeModel::LogprobAfter(const memory::TokenLog& past, int32_t query_chunk_tokens,
+                              const memory::SpanSettings& settings, memory::TokenId token) {
+  uint64_t hash = 0;
+  for (memory::Chunk chunk = past.ChunkAt(0, query_chunk_tokens); !chunk.empty();
+       chunk = past.ChunkAt(chunk.end, query_chunk_tokens)) {
+    hash = Mix(hash, BorderOf(chunk.begin, settings));
+    for (memory::TokenId each : past.Slice(chunk.begin, chunk.end)) hash = Mix(hash, each);
+  }
+  return LogprobOf(hash, token);
 }
 
 void FakeModel::WaitForPermit() {

@@ -1,8 +1,10 @@
 // A model for tests: what it draws is a hash of all tokens, chunk borders and settings so far.
 //
 // What: keeps its hash in the session's state slot, as a real model keeps its state,
-//   so forks, abandoned steps and cuts show up in the tokens that it draws. CHECKs
-//   that chunks come in order, into memory that is working, reserved and indexed as they need.
+//   so forks, abandoned steps and cuts show up in the tokens that it draws. Fills pages and
+//   index too. CHECKs that chunks come in order, into memory that is working, reserved and indexed
+//   as they need, and that every byte of the past's pages and index is what the session's own
+//   tokens left there.
 // Thread safety: the controls are thread-safe; the rest as HybridModel.
 // Ownership: none beyond values. Preconditions: as HybridModel; CHECKed.
 #ifndef EIDETIC_ENGINE_FAKE_MODEL_H_
@@ -15,6 +17,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
 #include "engine/layers/hybrid_model.h"
+#include "memory/token_log.h"
 
 namespace eidetic {
 
@@ -30,6 +33,10 @@ class FakeModel : public HybridModel {
   memory::MemoryGeometry Geometry(int32_t block_size) const override;
   void Submit(std::vector<StepChunk> chunks) override;
   StepResult Await() override;
+
+  // What a score says of `token` after `past`, all of it computed with `settings`.
+  static float LogprobAfter(const memory::TokenLog& past, int32_t query_chunk_tokens,
+                            const memory::SpanSettings& settings, memory::TokenId token);
 
   // Controls. After Hold steps wait until Allow has let them through, or Release.
   void Hold();

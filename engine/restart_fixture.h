@@ -39,21 +39,6 @@ class RestartTest : public EngineTest, public testing::WithParamInterface<bool> 
     for (const TokenEvent& event : told.tokens) tokens.push_back(event.token.token);
     return tokens;
   }
-
-  // Ends the engine. Nothing is left in the journal but the model's name.
-  void ExpectEmptyJournal() {
-    engine_.reset();
-    auto journal = memory::Journal::Open(journal_);
-    ASSERT_TRUE(journal.ok()) << journal.status();
-    for (const std::string prefix : {"c/", "e/", "n/", "p/", "r/", "s/", "t/", "x/"}) {
-      const absl::Status scanned =
-          (*journal)->Scan(prefix, prefix, [&](std::string_view key, std::string_view) {
-            ADD_FAILURE() << "left: " << key;
-            return true;
-          });
-      EXPECT_TRUE(scanned.ok()) << scanned;
-    }
-  }
 };
 
 }  // namespace eidetic

@@ -55,6 +55,7 @@ struct Session {
   bool checkpointing = false;
   absl::Time checkpoint_after = absl::InfinitePast(), used_time = absl::InfinitePast();
   bool bit_identical = true;  // as SessionInfo
+  std::string computed_by;    // build and kind of device, as SessionJournal has it
   mutable int32_t pins = 0;   // while not 0 its memory stays
   RequestBook requests;
   std::map<std::string, Snapshot> snapshots;

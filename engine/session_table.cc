@@ -255,6 +255,7 @@ absl::StatusOr<std::shared_ptr<Session>> SessionTable::Branch(
   session->older = parent.older;
   session->seen = std::max(parent.seen, parent.computed());
   session->bit_identical = parent.bit_identical;
+  session->computed_by = parent.computed_by;
   return session;
 }
 
@@ -313,7 +314,6 @@ void SessionTable::Restore(std::vector<std::shared_ptr<Session>> sessions,
     const auto old = before.find(session->name);
     // The same logs: the same tokens, as far as both go.
     if (old != before.end()) {
-      session->bit_identical = old->second->bit_identical;
       session->read_time = std::max(session->read_time, old->second->last_use());
     }
     if (old != before.end() && old->second->segments == session->segments &&

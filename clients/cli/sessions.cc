@@ -33,8 +33,8 @@ const char* TierName(v1::SessionTier tier) {
 }
 
 TextTable SessionTable() {
-  return TextTable({"name", "model", "policy", "tier", "tokens", "computed", "busy", "bytes",
-                    "on disk", "last use"});
+  return TextTable({"name", "model", "policy", "tier", "tokens", "computed", "busy", "bits",
+                    "bytes", "on disk", "last use"});
 }
 
 void AddSessionRow(const v1::Session& session, TextTable* table) {
@@ -42,8 +42,8 @@ void AddSessionRow(const v1::Session& session, TextTable* table) {
   table->AddRow({session.name(), session.model(), PolicyName(session.attention().policy()),
                  session.damage().empty() ? TierName(session.tier()) : "DAMAGED",
                  WithThousands(session.position()), WithThousands(session.computed_position()),
-                 session.busy() ? "yes" : "no", WithThousands(session.memory_bytes()),
-                 WithThousands(session.disk_bytes()),
+                 session.busy() ? "yes" : "no", session.bit_identical() ? "same" : "differ",
+                 WithThousands(session.memory_bytes()), WithThousands(session.disk_bytes()),
                  absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", last_use, absl::UTCTimeZone())});
 }
 

@@ -49,13 +49,13 @@ absl::StatusOr<CheckpointRecord> DecodeCheckpoint(
     std::string_view bytes, const memory::CheckpointManifest::ReadPiece& read) {
   const std::string_view sealed =
       bytes.substr(0, bytes.size() - std::min(bytes.size(), kSealBytes));
-  if (memory::RecordReader(bytes.substr(sealed.size())).Fixed64() != memory::Checksum(sealed)) {
-    return absl::DataLossError("checkpoint: its checksum does not match");
-  }
-  memory::RecordReader from(sealed);
+  memory::RecordReader from(sealed), seal(bytes.substr(sealed.size()));
   if (from.Varint() != kVersion) {
     return absl::FailedPreconditionError(
         "checkpoint: of a version that this server does not know; start the server that wrote it");
+  }
+  if (seal.Fixed64() != memory::Checksum(sealed)) {
+    return absl::DataLossError("checkpoint: its checksum does not match");
   }
   CheckpointRecord record;
   record.segments.resize(from.Count(9));
@@ -97,6 +97,10 @@ memory::Position SharedPast(std::span<const LogSegment> segments, const Checkpoi
     if (mine != its) break;
   }
   return std::min(shared, record.manifest.position);
+}
+
+std::string ComputerOf(std::string_view build, std::string_view device_kind) {
+  return absl::StrCat("build ", std::string(build), " on ", std::string(device_kind));
 }
 
 memory::CheckpointBinding BindingOf(const memory::MemoryGeometry& geometry) {

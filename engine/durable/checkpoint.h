@@ -50,6 +50,9 @@ std::vector<LogSegment> SegmentsBelow(std::vector<LogSegment> segments, memory::
 // was taken back since. Later tokens of the session may differ from it.
 memory::Position SharedPast(std::span<const LogSegment> segments, const CheckpointRecord& record);
 
+// What a session was computed by.
+std::string ComputerOf(std::string_view build, std::string_view device_kind);
+
 memory::CheckpointBinding BindingOf(const memory::MemoryGeometry& geometry);
 
 // DATA_LOSS unless every extent is of the size that `geometry` asks for.

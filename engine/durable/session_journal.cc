@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "engine/durable/checkpoint.h"
 
 namespace eidetic {
@@ -41,6 +42,8 @@ void SessionJournal::Created(Session* session) {
   Branched(session);
   Checkpointed(*session);
   Used(session);
+  if (session->computed_by.empty()) session->computed_by = computer_;
+  PutComputer(*session);
 }
 
 void SessionJournal::Used(Session* session) {
@@ -51,6 +54,36 @@ void SessionJournal::Used(Session* session) {
   session->use_recorded = last_use;
   ledger_->batch()->Put(ExpiryKeyOf(session->name),
                         Encode(ExpiryRecord{session->expire_after, last_use}));
+}
+
+// 1: by nothing else before.
+void SessionJournal::PutComputer(const Session& session) {
+  ledger_->batch()->Put(ComputerKeyOf(session.name),
+                        absl::StrCat(session.bit_identical ? "1" : "0", session.computed_by));
+}
+
+void SessionJournal::Needed(Session* session) {
+  if (ledger_->batch() == nullptr || session->computed_by == computer_ || !health().ok()) return;
+  const std::string before = std::exchange(session->computed_by, computer_);
+  if (!before.empty() && session->position() > 0 && session->bit_identical) {
+    session->bit_identical = false;
+    LOG(WARNING) << session->name.ToString() << " was computed by " << before << ", and is now by "
+                 << computer_ << ": its tokens may differ in bits from now on";
+  }
+  PutComputer(*session);
+}
+
+void SessionJournal::LoadComputer(const memory::Journal& journal, Session* session) {
+  const absl::StatusOr<std::string> record = journal.Get(ComputerKeyOf(session->name));
+  if (absl::IsNotFound(record.status())) return;
+  if (record.ok() && !record->empty()) {
+    session->bit_identical = record->front() == '1';
+    session->computed_by = record->substr(1);
+  } else {
+    session->bit_identical = false;  // nobody knows
+    LOG(ERROR) << session->name.ToString()
+               << ": who computed it can not be read: " << record.status();
+  }
 }
 
 void SessionJournal::Checkpointed(const Session& session) {
@@ -102,6 +135,7 @@ void SessionJournal::DeleteRecords(const SessionName& session) {
   batch->Delete(CheckpointKeyOf(session));
   batch->Delete(OlderCheckpointKeyOf(session));
   batch->Delete(ExpiryKeyOf(session));
+  batch->Delete(ComputerKeyOf(session));
   batch->DeletePrefix(RequestPrefix(session));
   batch->DeletePrefix(TokenPrefix(session));
   batch->DeletePrefix(SnapshotPrefix(session));

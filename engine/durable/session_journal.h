@@ -28,7 +28,9 @@ void PutCheckpoints(const Session& session, memory::JournalBatch* batch);
 
 class SessionJournal {
  public:
-  explicit SessionJournal(Ledger* ledger) : ledger_(ledger) {}
+  // `computer`: what computes here, build and kind of device.
+  SessionJournal(Ledger* ledger, std::string computer)
+      : ledger_(ledger), computer_(std::move(computer)) {}
 
   // Not OK: nothing may be changed at present.
   absl::Status health() const { return ledger_->health(); }
@@ -54,6 +56,11 @@ class SessionJournal {
                 std::span<const DamagedSession> damaged, std::span<const LogId> logs);
   // It has the checkpoints that it carries.
   void Checkpointed(const Session& session);
+  // It is about to be computed, or loaded, here: from now on its tokens may differ in bits from
+  // those of an uninterrupted run, if something else computed it before.
+  void Needed(Session* session);
+  // Gives it what `journal` says of who computed it; nothing where it says nothing.
+  static void LoadComputer(const memory::Journal& journal, Session* session);
   // Tokens [begin, position) were added: one append, or one generated token.
   void Added(const Session& session, memory::Position begin);
 
@@ -73,7 +80,10 @@ class SessionJournal {
   // Deletes the logs that nobody reads any more.
   void Release(std::span<const LogSegment> segments);
 
+  void PutComputer(const Session& session);
+
   Ledger* ledger_;
+  const std::string computer_;
   LogId next_log_ = 1;
   // Logs that nobody is known to hold, and how many damaged sessions may hold them.
   std::vector<LogId> strays_;

@@ -52,6 +52,10 @@ std::string OlderCheckpointKeyOf(const SessionName& session) {
   return absl::StrCat("o/", session.tenant, "/", session.session);
 }
 
+std::string ComputerKeyOf(const SessionName& session) {
+  return absl::StrCat("d/", session.tenant, "/", session.session);
+}
+
 std::string CreationKeyOf(const std::string& tenant, const std::string& request_id) {
   return absl::StrCat("c/", tenant, "/", request_id);
 }

@@ -4,6 +4,7 @@
 //   highest first; the records stand in session_records.h):
 //   b/model                                  the content hash of the sessions' model
 //   c/{tenant}/{request id}                  CreationRecord
+//   d/{tenant}/{session}                     what computed it (SessionJournal)
 //   e/{owner}{be16 length}{request id}{be64 n}  TokenRecord of the n-th token of an answer
 //   m/{tenant}/{session}                     CheckpointRecord (checkpoint.h)
 //   n/{be64 log}                             LogEnd
@@ -52,6 +53,7 @@ std::string KeyOf(const SessionName& session);
 std::string CheckpointKeyOf(const SessionName& session);
 std::string ExpiryKeyOf(const SessionName& session);
 std::string OlderCheckpointKeyOf(const SessionName& session);
+std::string ComputerKeyOf(const SessionName& session);
 std::string CreationKeyOf(const std::string& tenant, const std::string& request_id);
 std::string RunPrefix(LogId log);
 std::string KeyOfRun(LogId log, memory::Position begin);

@@ -73,6 +73,10 @@ void SessionKeeper::Adopt(const absl::StatusOr<SessionName>& name, std::string_v
     return Refuse(*name, nullptr, record.status());
   }
   session.bit_identical = session.bit_identical && record->bit_identical;
+  if (session.computed_by.empty()) {  // a folder of an earlier version
+    const memory::CheckpointBinding& binding = record->manifest.binding;
+    session.computed_by = ComputerOf(binding.build, binding.device_kind);
+  }
   session.*which = checkpointer_.Adopt(*std::move(record));
   Checkpoint* const adopted = (session.*which).get();
   if (absl::Status status = CheckAdopted(session, *adopted); !status.ok()) {
@@ -135,15 +139,6 @@ void SessionKeeper::Loaded(const SessionPtr& session, const std::shared_ptr<Chec
     session->memory = *std::move(memory);
     ++counts_.loaded;
     parts_.observer->OnWake(absl::ToDoubleSeconds(parts_.now() - begun));
-    const memory::CheckpointBinding& binding = from->record.manifest.binding;
-    const auto match = CompareBindings(binding, BindingFor(*from));
-    if (*match == memory::BindingMatch::kUsable && session->bit_identical) {
-      session->bit_identical = false;
-      PutCheckpoints(*session, parts_.ledger->batch());
-      LOG(WARNING) << session->name.ToString() << " was loaded from a checkpoint of build "
-                   << binding.build << " on " << binding.device_kind
-                   << ": its tokens may differ in bits from now on";
-    }
   }
   RunWaiting(session->name, absl::OkStatus());
 }

@@ -1,27 +1,15 @@
 #include "tests/bench/prefill_load.h"
 
 #include <algorithm>
-#include <functional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "tests/bench/engine_calls.h"
 #include "tests/bench/measure.h"
 #include "tests/bench/some_tokens.h"
 
 namespace eidetic::bench {
-namespace {
-
-void AwaitOk(const std::function<void(std::function<void(absl::Status)>)>& call) {
-  absl::Notification done;
-  call([&](const absl::Status& status) {
-    CHECK_EQ(status, absl::OkStatus());
-    done.Notify();
-  });
-  done.WaitForNotification();
-}
-
-}  // namespace
 
 PrefillLoad::PrefillLoad(ServiceEngine* service, const ServiceOptions& options,
                          double tokens_per_second)

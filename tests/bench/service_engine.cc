@@ -1,5 +1,7 @@
 #include "tests/bench/service_engine.h"
 
+#include <glog/logging.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -41,7 +43,8 @@ std::unique_ptr<Backend> MakeBackend(const ServiceOptions& options) {
 
 std::unique_ptr<Engine> MakeEngine(const ServiceOptions& options, Backend* backend,
                                    EngineObserver* observer) {
-  const Engine::Options engine = {.limits = LimitsFor(options), .observer = observer};
+  const Engine::Options engine = {
+      .limits = LimitsFor(options), .observer = observer, .data_folder = options.data_folder};
   auto created =
       std::filesystem::is_directory(options.model)
           ? Engine::Create(options.model, backend, engine)

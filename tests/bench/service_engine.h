@@ -10,17 +10,14 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
-#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
-#include "absl/synchronization/notification.h"
 #include "engine/backend/backend.h"
 #include "engine/engine.h"
-#include "glog/logging.h"
 #include "server/metrics.h"
 
 namespace eidetic::bench {
@@ -35,6 +32,7 @@ struct ServiceOptions {
   float temperature = 0;
   // Of the load beside them.
   int32_t prefill_sessions = 4, prefill_tokens = 16384;
+  std::filesystem::path data_folder;  // empty: nothing is kept
   EngineLimits limits;  // those that count sequences and memory are set to what is needed
 };
 
@@ -73,19 +71,6 @@ class ServiceEngine {
   const std::unique_ptr<Engine> engine_;
 };
 
-// The result of an engine's call that answers through a callback: call(done).
-template <typename T, typename Call>
-T Await(const Call& call) {
-  std::optional<T> result;
-  absl::Notification done;
-  call([&](absl::StatusOr<T> answer) {
-    CHECK(answer.ok()) << answer.status();
-    result = *std::move(answer);
-    done.Notify();
-  });
-  done.WaitForNotification();
-  return *std::move(result);
-}
 
 }  // namespace eidetic::bench
 

@@ -1,5 +1,7 @@
 #include "tests/bench/service_interference.h"
 
+#include <glog/logging.h>
+
 #include <algorithm>
 #include <cstdio>
 

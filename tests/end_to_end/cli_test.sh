@@ -73,7 +73,7 @@ says sessions rm copy
 
 # Back to points of the past, and elsewhere.
 says sessions ls
-tells 'book .* device .* [0-9]{4}-[0-9]{2}-[0-9]{2}T'
+tells 'book .* device .* same .* [0-9]{4}-[0-9]{2}-[0-9]{2}T'
 says sessions snapshot book start --json
 is "$(json 'lines[0]["snapshots"][0]["name"]')" tenants/default/sessions/book/snapshots/start
 here=$(json 'lines[0]["snapshots"][0]["position"]')

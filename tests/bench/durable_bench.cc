@@ -1,0 +1,178 @@
+// What it costs that everything outlives the process.
+//
+//   durable_bench --folder DIR [--device cpu] [--model DIR|CONFIG.json] [--streams 8]
+//                 [--tokens 128] [--rounds 5]
+//
+// Generations of many sessions with a data folder and without one, in turns; how long an append
+// takes until it is durable, alone and beside them, and a checkpoint; the bytes that the process
+// had the kernel write (none where --folder lies in memory). Prints `bench` lines, asserts nothing.
+#include <glog/logging.h>
+
+#include <atomic>
+#include <cstdio>
+#include <filesystem>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/flags/flag.h"
+#include "absl/flags/parse.h"
+#include "absl/strings/str_cat.h"
+#include "tests/bench/disk_rates.h"
+#include "tests/bench/engine_calls.h"
+#include "tests/bench/generation_listener.h"
+#include "tests/bench/measure.h"
+#include "tests/bench/service_engine.h"
+
+ABSL_FLAG(std::string, folder, "", "a folder to be made, and removed, on the disk to measure");
+ABSL_FLAG(std::string, device, "cpu", "as of eidetic-server");
+ABSL_FLAG(std::string, model, "engine/model/demo", "model folder, or a config.json");
+ABSL_FLAG(std::string, demo, "engine/model/demo", "folder of the tokenizer for a config.json");
+ABSL_FLAG(int32_t, streams, 8, "sessions that generate at once");
+ABSL_FLAG(int32_t, tokens, 128, "tokens that each generates");
+ABSL_FLAG(int32_t, rounds, 5, "of each kind, in turn");
+
+namespace eidetic::bench {
+namespace {
+
+constexpr int kAppends = 200, kCheckpoints = 20;
+constexpr int64_t kCheckpointTokens = 64;  // new in each
+
+ServiceOptions OptionsFromFlags() {
+  ServiceOptions options;
+  options.device = absl::GetFlag(FLAGS_device);
+  options.model = absl::GetFlag(FLAGS_model);
+  options.tokenizer = absl::GetFlag(FLAGS_demo);
+  options.streams = absl::GetFlag(FLAGS_streams);
+  options.tokens = absl::GetFlag(FLAGS_tokens);
+  options.rounds = absl::GetFlag(FLAGS_rounds);
+  options.prefill_sessions = 1;
+  options.limits.keeping.checkpoint_idle = options.limits.keeping.sleep_after = absl::Hours(1);
+  return options;
+}
+
+SessionName NameOf(int64_t stream) { return {"bench", absl::StrCat("s", stream)}; }
+
+void CreateSession(ServiceEngine* service, const SessionName& name) {
+  Await<SessionInfo>(
+      [&](auto done) { service->engine().CreateSession(name, service->settings(), std::nullopt, "", "", done); });
+}
+
+void DeleteSession(ServiceEngine* service, const SessionName& name) {
+  AwaitOk([&](auto done) { service->engine().DeleteSession(name, std::nullopt, done); });
+}
+
+// All streams, each in a session of its own. Seconds.
+double Generate(ServiceEngine* service, const ServiceOptions& options) {
+  std::vector<GenerateSpec> specs;
+  for (int64_t i = 0; i < options.streams; ++i) {
+    CreateSession(service, NameOf(i));
+    GenerateSpec& spec = specs.emplace_back(service->Spec(options, i));
+    spec.session = NameOf(i);
+    spec.request_id = "r";
+    spec.fingerprint = "f";
+  }
+  const double begin = NowSeconds();
+  RunAll(&service->engine(), std::move(specs));
+  const double seconds = NowSeconds() - begin;
+  for (int64_t i = 0; i < options.streams; ++i) DeleteSession(service, NameOf(i));
+  return seconds;
+}
+
+void BenchThroughput(ServiceEngine* without, ServiceEngine* with, const ServiceOptions& options) {
+  const int64_t tokens = int64_t{options.streams} * options.tokens;
+  std::vector<double> off, on, ratios;
+  int64_t bytes = 0;
+  for (int round = -1; round < options.rounds; ++round) {
+    const double a = Generate(without, options);
+    const int64_t before = WrittenBytes();
+    const double b = Generate(with, options);
+    if (round < 0) continue;  // warm-up
+    bytes += WrittenBytes() - before;
+    off.push_back(static_cast<double>(tokens) / a);
+    on.push_back(static_cast<double>(tokens) / b);
+    ratios.push_back(a / b);
+  }
+  std::printf(
+      "bench name=journal_throughput model=%s streams=%d tokens=%d rounds=%d "
+      "off_tokens_per_second=%.1f on_tokens_per_second=%.1f ratio=%.4f lowest_ratio=%.4f "
+      "written_bytes_per_token=%.1f\n",
+      options.model.filename().c_str(), options.streams, options.tokens, options.rounds,
+      Median(off), Median(on), Median(ratios), Quantile(ratios, 0),
+      static_cast<double>(bytes) / static_cast<double>(tokens * options.rounds));
+  std::fflush(stdout);
+}
+
+// Appends of one token each, one after the other, until there are enough or `stop`.
+std::vector<double> TimeAppends(ServiceEngine* service, const std::atomic<bool>& stop) {
+  const std::shared_ptr<AppendStream> stream = OpenAppend(&service->engine(), NameOf(-1));
+  std::vector<double> seconds;
+  for (int i = 0; i < kAppends && !stop; ++i) {
+    const double begin = NowSeconds();
+    Append(stream.get(), {100});
+    seconds.push_back(NowSeconds() - begin);
+  }
+  return seconds;
+}
+
+void PrintTimes(const char* what, const std::vector<double>& seconds) {
+  std::printf("bench name=time_to_durable what=%s count=%zu p50_ms=%.3f p99_ms=%.3f\n", what,
+              seconds.size(), 1e3 * Quantile(seconds, 0.5), 1e3 * Quantile(seconds, 0.99));
+  std::fflush(stdout);
+}
+
+void BenchAppends(ServiceEngine* service, const ServiceOptions& options) {
+  std::atomic<bool> stop = false;
+  PrintTimes("append", TimeAppends(service, stop));
+  std::vector<double> beside;
+  std::thread appends([&] { beside = TimeAppends(service, stop); });
+  Generate(service, options);
+  stop = true;
+  appends.join();
+  PrintTimes("append_beside_generations", beside);
+}
+
+void BenchCheckpoints(ServiceEngine* service) {
+  std::vector<double> seconds;
+  const int64_t written = WrittenBytes(), begun = service->engine().Stats().checkpoint_bytes;
+  for (int i = 0; i < kCheckpoints; ++i) {
+    AppendAndDrain(&service->engine(), NameOf(-1), SomeTokens(kCheckpointTokens, i));
+    const double begin = NowSeconds();
+    CheckpointAll(&service->engine());
+    seconds.push_back(NowSeconds() - begin);
+  }
+  PrintTimes("checkpoint", seconds);
+  const double tokens = kCheckpoints * kCheckpointTokens;
+  std::printf(
+      "bench name=checkpoint_writes tokens_between=%lld extent_bytes_per_token=%.0f "
+      "written_bytes_per_token=%.0f\n",
+      static_cast<long long>(kCheckpointTokens),
+      static_cast<double>(service->engine().Stats().checkpoint_bytes - begun) / tokens,
+      static_cast<double>(WrittenBytes() - written) / tokens);
+}
+
+void Run() {
+  ServiceOptions options = OptionsFromFlags();
+  const std::filesystem::path folder = absl::GetFlag(FLAGS_folder);
+  CHECK(!folder.empty()) << "--folder: name one on the disk to measure";
+  CHECK(!std::filesystem::exists(folder)) << "--folder is there already";
+  {
+    ServiceEngine without(options);
+    options.data_folder = folder;
+    ServiceEngine with(options);
+    BenchThroughput(&without, &with, options);
+    CreateSession(&with, NameOf(-1));
+    BenchAppends(&with, options);
+    BenchCheckpoints(&with);
+  }
+  std::filesystem::remove_all(folder);
+}
+
+}  // namespace
+}  // namespace eidetic::bench
+
+int main(int argc, char** argv) {
+  google::InitGoogleLogging(argv[0]);
+  absl::ParseCommandLine(argc, argv);
+  eidetic::bench::Run();
+}
