@@ -4,6 +4,7 @@
 #include <fstream>
 #include <random>
 
+#include "engine/durable/session_keys.h"
 #include "engine/engine_checkpoint_fixture.h"
 
 namespace eidetic {

@@ -23,6 +23,7 @@
 #include "tests/bench/generation_listener.h"
 #include "tests/bench/measure.h"
 #include "tests/bench/service_engine.h"
+#include "tests/bench/some_tokens.h"
 
 ABSL_FLAG(std::string, folder, "", "a folder to be made, and removed, on the disk to measure");
 ABSL_FLAG(std::string, device, "cpu", "as of eidetic-server");
