@@ -77,18 +77,21 @@ TEST_F(EngineWakeTest, OfASleepingSessionNothingIsReadToTellOrForkOrCutIt) {
   ASSERT_TRUE(fork.ok()) << fork.status();
   EXPECT_EQ(fork->tier, SessionTier::kAsleep);
   EXPECT_EQ(fork->position, 300);
-  const auto other = Fork(
-      "a", "window", [](memory::SpanSettings* s) { s->policy = memory::AttentionPolicy::kWindow; });
-  ASSERT_TRUE(other.ok()) << other.status();
+  const auto window = [](memory::SpanSettings* s) { s->policy = memory::AttentionPolicy::kWindow; };
+  ASSERT_TRUE(Fork("a", "window", window).ok());
   ASSERT_TRUE(Snapshot("a", "here").ok());
   ASSERT_TRUE(Rewind("a", 200).ok());
   ASSERT_TRUE(Restore("a", "here").ok());
   EXPECT_EQ(disk_.reads(), 0);
   disk_.Release();
-  for (const char* id : {"a", "b", "window"}) {
+  for (const char* id : {"a", "b"}) {
     EXPECT_EQ(TokensOf(Answer(Spec(id, "and?", 6))), expected) << id;
   }
+  const std::vector<TokenId> by_window = TokensOf(Answer(Spec("window", "and?", 6)));
   EXPECT_EQ(ComputedTokens(), 3 * (4 + 5)) << "all came from the parent's checkpoint";
+  ASSERT_TRUE(Rewind("a", 300).ok());
+  ASSERT_TRUE(Fork("a", "awake", window).ok());
+  EXPECT_EQ(TokensOf(Answer(Spec("awake", "and?", 6))), by_window);
 }
 
 TEST_F(EngineWakeTest, AForkOfASleepingSessionOutlivesIt) {

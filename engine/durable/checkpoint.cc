@@ -49,13 +49,14 @@ absl::StatusOr<CheckpointRecord> DecodeCheckpoint(
     std::string_view bytes, const memory::CheckpointManifest::ReadPiece& read) {
   const std::string_view sealed =
       bytes.substr(0, bytes.size() - std::min(bytes.size(), kSealBytes));
-  memory::RecordReader from(sealed), seal(bytes.substr(sealed.size()));
+  // First: of a damaged record no word is to be believed, its version neither.
+  if (memory::RecordReader(bytes.substr(sealed.size())).Fixed64() != memory::Checksum(sealed)) {
+    return absl::DataLossError("checkpoint: its checksum does not match");
+  }
+  memory::RecordReader from(sealed);
   if (from.Varint() != kVersion) {
     return absl::FailedPreconditionError(
         "checkpoint: of a version that this server does not know; start the server that wrote it");
-  }
-  if (seal.Fixed64() != memory::Checksum(sealed)) {
-    return absl::DataLossError("checkpoint: its checksum does not match");
   }
   CheckpointRecord record;
   record.segments.resize(from.Count(9));
