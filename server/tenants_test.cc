@@ -36,6 +36,7 @@ const std::set<std::string> kOtherStrings = {
     "eidetic.v1.Message.content",
     "eidetic.v1.Message.role",
     "eidetic.v1.ScoreRequest.model",
+    "eidetic.v1.Session.damage",
     "eidetic.v1.Session.model",
     "eidetic.v1.Session.name",  // of CreateSessionRequest.session, whose name is not read
     "eidetic.v1.SnapshotSessionRequest.snapshot_id",
