@@ -70,8 +70,9 @@ class EngineCheckpointDamageTest : public EngineCheckpointTest {
     EXPECT_EQ(ComputedTokens() - before, log_.size()) << "byte " << at;
     const auto scored = Score("a", "s");
     ASSERT_TRUE(scored.ok()) << at << ": " << scored.status();
-    EXPECT_EQ(scored->front().logprob,
-              FakeModel::LogprobAfter(log_, SmallLimits().query_chunk_tokens, SmallSettings(), 's'));
+    EXPECT_EQ(
+        scored->front().logprob,
+        FakeModel::LogprobAfter(log_, SmallLimits().query_chunk_tokens, SmallSettings(), 's'));
   }
 
   memory::FaultyEnv disk_;

@@ -222,7 +222,8 @@ void EngineTest::ExpectEmptyJournal() {
   engine_.reset();
   auto journal = memory::Journal::Open(journal_);
   ASSERT_TRUE(journal.ok()) << journal.status();
-  for (const std::string prefix : {"c/", "d/", "e/", "m/", "n/", "o/", "p/", "r/", "s/", "t/", "x/"}) {
+  for (const std::string prefix :
+       {"c/", "d/", "e/", "m/", "n/", "o/", "p/", "r/", "s/", "t/", "x/"}) {
     const absl::Status scanned =
         (*journal)->Scan(prefix, prefix, [&](std::string_view key, std::string_view) {
           ADD_FAILURE() << "left: " << key;

@@ -54,8 +54,7 @@ Row& RowAt(const memory::SessionMemory& memory, int32_t layer, memory::Position 
 
 void Remember(const memory::SessionMemory& memory, memory::Position position, const Row& row) {
   for (int32_t layer = 0; layer < memory.geometry().attention_layers; ++layer) {
-    RowAt(memory, layer, position) = {row.hash, row.token, layer, row.border,
-                                      Mix(row.hash, layer)};
+    RowAt(memory, layer, position) = {row.hash, row.token, layer, row.border, Mix(row.hash, layer)};
   }
 }
 
@@ -185,7 +184,9 @@ ChunkResult FakeModel::Compute(const StepChunk& chunk) const {
   for (size_t row = 0; row < chunk.tokens.size(); ++row) {
     CHECK_LT(chunk.tokens[row], description_.vocab_size);
     state.hash = Mix(state.hash, chunk.tokens[row]);
-    Remember(*chunk.memory, state.tokens, {state.hash, chunk.tokens[row], 0, row == 0 ? BorderOf(chunk.begin, chunk.settings) : 0, 0});
+    Remember(*chunk.memory, state.tokens,
+             {state.hash, chunk.tokens[row], 0,
+              row == 0 ? BorderOf(chunk.begin, chunk.settings) : 0, 0});
     ++state.tokens;
     if (chunk.output == ChunkOutput::kScore) score(chunk.targets[row]);
   }

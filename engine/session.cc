@@ -45,7 +45,8 @@ absl::StatusOr<SessionWork> SessionWork::Begin(std::shared_ptr<Session> session,
                                                memory::Position end, int32_t query_chunk_tokens) {
   if (absl::Status status = CheckWritable(*session, std::nullopt); !status.ok()) return status;
   const SessionPin pin(session.get());
-  absl::Status status = session->memory->ReserveFor(session->settings.last(), end, query_chunk_tokens);
+  absl::Status status =
+      session->memory->ReserveFor(session->settings.last(), end, query_chunk_tokens);
   if (status.ok()) status = memory::MarkShortage(session->memory->BeginWork());
   if (!status.ok()) {
     session->memory->Trim(session->position());

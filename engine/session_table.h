@@ -73,8 +73,8 @@ class SessionTable {
                                 int32_t limit) const;
   absl::Status Delete(const SessionName& name, std::optional<memory::Position> expected_position);
 
-  // Sessions without a name: empty, and with the past of `parent`, whose sleep it shares; `settings`
-  // hold for new tokens.
+  // Sessions without a name: empty, and with the past of `parent`, whose sleep it shares;
+  // `settings` hold for new tokens.
   absl::StatusOr<std::shared_ptr<Session>> MakeEmpty(const memory::SettingsHistory& settings) const;
   absl::StatusOr<std::shared_ptr<Session>> Branch(const Session& parent,
                                                   const memory::SpanSettings& settings) const;

@@ -55,8 +55,9 @@ ServiceOptions OptionsFromFlags() {
 SessionName NameOf(int64_t stream) { return {"bench", absl::StrCat("s", stream)}; }
 
 void CreateSession(ServiceEngine* service, const SessionName& name) {
-  Await<SessionInfo>(
-      [&](auto done) { service->engine().CreateSession(name, service->settings(), std::nullopt, "", "", done); });
+  Await<SessionInfo>([&](auto done) {
+    service->engine().CreateSession(name, service->settings(), std::nullopt, "", "", done);
+  });
 }
 
 void DeleteSession(ServiceEngine* service, const SessionName& name) {

@@ -84,7 +84,8 @@ double Median3(Engine& engine) {
 double Compute(const Bench& bench, Engine* engine) {
   memory::SpanSettings settings = memory::DefaultSpanSettings(bench.backend->bounding());
   settings.retrieve_in_prefill = false;  // the quickest way there is
-  Await<SessionInfo>([&](auto done) { engine->CreateSession(kName, settings, std::nullopt, "", "", done); });
+  Await<SessionInfo>(
+      [&](auto done) { engine->CreateSession(kName, settings, std::nullopt, "", "", done); });
   std::mt19937 random(1);
   const double begin = NowSeconds();
   for (int64_t left = bench.tokens; left > 0; left -= kAppend) {

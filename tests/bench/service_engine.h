@@ -71,7 +71,6 @@ class ServiceEngine {
   const std::unique_ptr<Engine> engine_;
 };
 
-
 }  // namespace eidetic::bench
 
 #endif  // EIDETIC_TESTS_BENCH_SERVICE_ENGINE_H_
