@@ -145,7 +145,8 @@ TEST(ChaosTest, NothingAcknowledgedIsLostDoubledOrReordered) {
   victim.LiveOn([&] {
     for (std::thread& client : clients) client.join();
   });
-  EXPECT_GT(victim.Checkpoints("written"), 0);
+  // The last life may be too short to write one: then it has loaded what others wrote.
+  EXPECT_GT(victim.Checkpoints("written") + victim.Checkpoints("loaded"), 0);
   EXPECT_EQ(victim.Checkpoints("refused"), 0);
   std::printf("bench name=chaos last_life written=%lld loaded=%lld\n",
               static_cast<long long>(victim.Checkpoints("written")),
