@@ -73,7 +73,7 @@ void SessionKeeper::Adopt(const absl::StatusOr<SessionName>& name, std::string_v
     return Refuse(*name, nullptr, record.status());
   }
   session.bit_identical = session.bit_identical && record->bit_identical;
-  if (session.computed_by.empty()) {  // a folder of an earlier version
+  if (session.computed_by.empty()) {  // the journal does not say
     const memory::CheckpointBinding& binding = record->manifest.binding;
     session.computed_by = ComputerOf(binding.build, binding.device_kind);
   }

@@ -51,7 +51,12 @@ class Victim {
     ServerProcess server(Flags());
     Set(server.channel());
     wait();
-    last_metrics_ = server.Metrics();
+    // Its sessions rest now, and are checkpointed.
+    const absl::Time patience = absl::Now() + absl::Seconds(30);
+    do {
+      last_metrics_ = server.Metrics();
+      absl::SleepFor(absl::Milliseconds(20));
+    } while (Checkpoints("written") <= 0 && absl::Now() < patience);
     Set(nullptr);
     EXPECT_EQ(server.Stop(), 0);
   }
@@ -144,9 +149,16 @@ TEST(ChaosTest, NothingAcknowledgedIsLostDoubledOrReordered) {
   enough = true;
   victim.LiveOn([&] {
     for (std::thread& client : clients) client.join();
+    // What they had left to do may be too little for a checkpoint.
+    Script script = DrawScriptOf(0);
+    script.session_id = "last";
+    Outcome outcome;
+    const absl::Status status = Play(
+        script, [&] { return victim.Channel(); }, &outcome);
+    EXPECT_TRUE(status.ok()) << status;
+    EXPECT_TRUE(outcome == expected[0]);
   });
-  // The last life may be too short to write one: then it has loaded what others wrote.
-  EXPECT_GT(victim.Checkpoints("written") + victim.Checkpoints("loaded"), 0);
+  EXPECT_GT(victim.Checkpoints("written"), 0);
   EXPECT_EQ(victim.Checkpoints("refused"), 0);
   std::printf("bench name=chaos last_life written=%lld loaded=%lld\n",
               static_cast<long long>(victim.Checkpoints("written")),
