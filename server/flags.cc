@@ -30,6 +30,9 @@ ABSL_FLAG(bool, cuda_float32, eidetic::CudaBackendOptions().float32,
           "on a GPU compute in float32 instead of bf16: slow, to compare with the CPU");
 ABSL_FLAG(bool, batch_invariant, eidetic::CudaBackendOptions().batch_invariant,
           "on a GPU: tokens do not depend on what else is in the batch, bitwise; slower");
+ABSL_FLAG(bool, cuda_bf16_state, eidetic::CudaBackendOptions().bf16_state,
+          "on a GPU: SSM states in bf16 instead of float32: half their memory; tokens then depend "
+          "in bits on how the work was cut into steps");
 ABSL_FLAG(
     bool, enable_reflection, eidetic::ServerOptions().enable_reflection,
     "serve grpc.reflection, so that tools can list the services; it asks nobody who they are");
@@ -284,6 +287,7 @@ absl::Status TakeBackend(BackendOptions* to) {
   to->device = absl::GetFlag(FLAGS_device);
   to->cuda.float32 = absl::GetFlag(FLAGS_cuda_float32);
   to->cuda.batch_invariant = absl::GetFlag(FLAGS_batch_invariant);
+  to->cuda.bf16_state = absl::GetFlag(FLAGS_cuda_bf16_state);
   if (absl::Status status = Take(FLAGS_threads, 0, 4096, &to->cpu.threads); !status.ok()) {
     return status;
   }

@@ -43,7 +43,8 @@ class Backend {
   virtual memory::Arena* host_arena() { return nullptr; }
   virtual memory::BlockIndexer* indexer() = 0;
   virtual size_t activation_bytes() const = 0;
-  virtual int32_t kv_element_bytes() const = 0;  // of a number in a page
+  virtual int32_t kv_element_bytes() const = 0;                       // of a number in a page
+  virtual size_t ssm_element_bytes() const { return sizeof(float); }  // of a number in an SSM state
   // What the two-stage rule bounds blocks by.
   virtual memory::SummaryKind bounding() const { return memory::SummaryKind::kBounds; }
 

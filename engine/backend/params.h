@@ -133,7 +133,7 @@ struct SelectiveScanParams {
   int32_t heads = 0, head_dim = 0, groups = 0, d_state = 0;
   void* out = nullptr;                   // [T, heads*head_dim]
   std::span<const StateSpan> sequences;  // host
-  size_t state_offset = 0;               // in bytes; there: float32 [heads, head_dim, d_state]
+  size_t state_offset = 0;  // in bytes; there: [heads, head_dim, d_state] of ssm_element_bytes()
 };
 
 // One query chunk of one sequence within one attention layer.

@@ -13,10 +13,11 @@ namespace eidetic {
 namespace {
 
 std::unique_ptr<Backend> MakeBackend(const ModelRunner::Options& options) {
-  auto backend = CreateBackend(
-      {.device = options.device,
-       .cpu = {.threads = options.threads},
-       .cuda = {.float32 = options.float32, .batch_invariant = options.batch_invariant}});
+  auto backend = CreateBackend({.device = options.device,
+                                .cpu = {.threads = options.threads},
+                                .cuda = {.float32 = options.float32,
+                                         .batch_invariant = options.batch_invariant,
+                                         .bf16_state = options.bf16_state}});
   CHECK(backend.ok()) << backend.status();
   return *std::move(backend);
 }
