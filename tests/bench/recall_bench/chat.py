@@ -1,7 +1,7 @@
 """Facts that a user tells in turns of their own between pasted passages, asked for at the end."""
 
 from tests.bench.recall_bench.haystack import MAX_TOLD_SHARE, Piece, Question, hide
-from tests.bench.recall_bench.phrasings import SETS, fill
+from tests.bench.recall_bench.phrasings import SETS, TRAINED, fill
 
 MAX_FACTS = 64
 FACT_TOKENS = 64  # about: a telling opens and closes three turns
@@ -11,7 +11,8 @@ class Chat:
     name = "chat"
     max_tokens = 48
 
-    def __init__(self, background, phrasings, families):
+    def __init__(self, background, phrasings, families, sets=SETS):
+        self._sets = sets
         self._background = background
         self._phrasings = phrasings
         self._families = [phrasings.family(name) for name in families]
@@ -23,17 +24,17 @@ class Chat:
 
     def questions_of_a_set(self, length):
         told = int(length * MAX_TOLD_SHARE) // FACT_TOKENS
-        return max(1, min(MAX_FACTS, told, self._room) // 2)
+        return max(1, min(MAX_FACTS, told, self._room) // len(self._sets))
 
     def make(self, length, count, rng):
-        facts = self._draw_facts(2 * self.questions_of_a_set(length), rng)
+        facts = self._draw_facts(len(self._sets) * self.questions_of_a_set(length), rng)
         rivals = {
             f.name: frozenset(value for family, _, value in facts if family is f)
             for f in self._families
         }
         tellings, questions = [], []
         for i, (family, key, value) in enumerate(facts):
-            phrasing = SETS[i % 2]
+            phrasing = self._sets[i % len(self._sets)]
             statement = fill(rng.choice(family.statements[phrasing]), key=key, value=value)
             tellings.append(Piece(self._telling(statement, rng), special=True))
             asked = fill(rng.choice(family.questions[phrasing]), key=key)
@@ -56,7 +57,7 @@ class Chat:
         return facts[:count]
 
     def _passage_begin(self, rng):
-        return f"<|user|>\n{rng.choice(self._phrasings.passage_openings(SETS[0]))}\n"
+        return f"<|user|>\n{rng.choice(self._phrasings.passage_openings(TRAINED))}\n"
 
     def _passage_end(self, rng):
         return f"<|assistant|>\n{rng.choice(self._phrasings.passage_replies)}<|endoftext|>"

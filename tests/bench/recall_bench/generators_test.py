@@ -35,7 +35,7 @@ BOOK = Book(some_book())
 
 
 def needles(shape, background=BOOK, lead=False):
-    return Needles(shape, shape, background, PHRASINGS, lead)
+    return Needles(shape, shape, background, PHRASINGS, answer_lead=lead)
 
 
 def all_tasks():
@@ -151,6 +151,15 @@ class NeedlesTest(unittest.TestCase):
             key = re.search(r"[a-z]+-[a-z]+", question.prompt).group()
             asked = question.prompt.removesuffix("<|assistant|>\n")
             self.assertIn(asked, [fill(t, key=key) for t in family.questions[question.phrasing]])
+
+    def test_one_set_alone_gets_all_questions(self):
+        for task in (
+            Needles("single", "single", BOOK, PHRASINGS, (TRAINED,)),
+            Chat(BOOK, PHRASINGS, CHAT_FAMILIES, (TRAINED,)),
+        ):
+            asked = make(task, 16384).questions
+            self.assertEqual({q.phrasing for q in asked}, {TRAINED})
+            self.assertEqual(len(asked), task.questions_of_a_set(16384))
 
     def test_an_answer_lead_tells_no_value(self):
         for question in make(needles("single", lead=True), 8192).questions:

@@ -5,6 +5,7 @@ import hashlib
 import json
 import lzma
 import pathlib
+import signal
 import sys
 import time
 
@@ -13,7 +14,7 @@ from tests.bench.recall_bench.aggregate import CommonWords, FrequentWords, Varia
 from tests.bench.recall_bench.chat import Chat
 from tests.bench.recall_bench.haystack import SAMPLE_BYTES, Book, Noise
 from tests.bench.recall_bench.needles import Needles
-from tests.bench.recall_bench.phrasings import Phrasings
+from tests.bench.recall_bench.phrasings import SETS, Phrasings
 from tests.bench.recall_bench.progress import Progress
 from tests.bench.recall_bench.server import (
     Binaries,
@@ -107,7 +108,8 @@ def parser():
         default=("full", "window", "two_stage", "exact", "mean"),
         metavar="SETTINGS",
     )
-    add("--full_up_to", type=parse_length, default=1 << 17, help="longest for full (128k)")
+    add("--sets", nargs="+", choices=SETS, default=SETS, help="of phrasings, to ask in (both)")
+    add("--full_up_to", type=parse_length, default=1 << 17, help="longest haystack for full (128k)")
     add("--questions", type=positive, default=400, help="of a cell and set, up to 1M tokens (400)")
     add("--long_questions", type=positive, default=128, help="beyond 1M tokens (128)")
     add("--haystacks", type=positive, default=4, help="of a cell, at least (4)")
@@ -133,13 +135,13 @@ def read_text(path):
 
 
 def make_tasks(options, book, phrasings):
-    lead = options.answer_lead
+    shared = (phrasings, options.sets, options.answer_lead)
     makers = {
-        "passkey": lambda name: Needles(name, "single", Noise, phrasings, lead),
+        "passkey": lambda name: Needles(name, "single", Noise, *shared),
         **{
-            name: lambda name: Needles(name, name, book, phrasings, lead) for name in NEEDLE_TASKS
+            name: lambda name: Needles(name, name, book, *shared) for name in NEEDLE_TASKS
         },
-        "chat": lambda name: Chat(book, phrasings, options.chat_families),
+        "chat": lambda name: Chat(book, phrasings, options.chat_families, options.sets),
         "variable_tracking": lambda name: VariableTracking(),
         "common_words": lambda name: CommonWords(book),
         "frequent_words": lambda name: FrequentWords(),
@@ -162,6 +164,7 @@ def describe_run(options, book, phrasings_path):
         "settings": list(options.settings),
         "perplexity_settings": list(options.perplexity_settings),
         "full_up_to": options.full_up_to,
+        "sets": list(options.sets),
         "chat_families": list(options.chat_families),
         "device": options.device,
     }
@@ -241,8 +244,9 @@ class Run:
         log = self.out / "server.log"
         return Server(binaries, self.options.model, self.options.device, flags, log)
 
-    def _names(self, names, length):
-        return [n for n in names if n != settings.FULL or length <= self.options.full_up_to]
+    def _names(self, length):
+        is_full = length <= self.options.full_up_to
+        return [name for name in self.options.settings if is_full or name != settings.FULL]
 
     def _measure_cell(self, server, cell, plan, found, progress):
         length, task, _ = cell
@@ -253,20 +257,18 @@ class Run:
                 return
             batch = numbers[begin : begin + size]
             if task is None:
-                names = self._names(self.options.perplexity_settings, length)
-                lines = [
-                    perplexity.measure(
-                        server, self.book, self.bytes_per_token, length, batch[0], names
-                    )
-                ]
+                lines = [self._measure_slice(server, length, batch[0])]
             else:
                 made = {i: self._make(server, task, length, i) for i in batch}
-                names = self._names(self.options.settings, length)
-                lines = asking.Asker(server, names, length).measure(task, made)
+                lines = asking.Asker(server, self._names(length), length).measure(task, made)
             for line in lines:
                 found.add(line)
             name = perplexity.TASK if task is None else task.name
             progress.step(len(batch), f"{name} at {summary.short_length(length)}")
+
+    def _measure_slice(self, server, length, number):
+        names = self.options.perplexity_settings
+        return perplexity.measure(server, self.book, self.bytes_per_token, length, number, names)
 
     def _make(self, server, task, length, number):
         rng = asking.rng_of(self.options.seed, task.name, length, number)
@@ -283,8 +285,14 @@ class Run:
                 print(path)
 
 
+def end(signal_number, _):
+    """SIGTERM ends the server too."""
+    raise SystemExit(128 + signal_number)
+
+
 def main(arguments=None):
     options = parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, end)
     try:
         run = Run(options)
         if not options.report:

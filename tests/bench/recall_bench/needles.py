@@ -4,7 +4,7 @@ RULER hides sentences "key: value" in a text and asks for values: one key among 
 alike (single, in noise that is the passkey task; multi-key), a key that was given several values
 (multi-value), several keys at once (multi-query). Here many questions are asked of one haystack,
 each in a fork of its own, so all needles of a haystack are distractors of each other, and no task
-has fewer of them than RULER's. Half of the facts are told and asked in each set of phrasings.
+has fewer of them than RULER's. Each set of phrasings tells and asks as many facts as another.
 """
 
 from tests.bench.recall_bench import words
@@ -24,8 +24,9 @@ class Needles:
     words that come before it, as RULER does.
     """
 
-    def __init__(self, name, shape, background, phrasings, answer_lead=False):
+    def __init__(self, name, shape, background, phrasings, sets=SETS, answer_lead=False):
         self.name = name
+        self._sets = sets
         self._answer_lead = answer_lead
         self._shape = shape
         self._background = background
@@ -37,23 +38,22 @@ class Needles:
     def questions_of_a_set(self, length):
         """Questions in each set of phrasings that a haystack of so many tokens gives."""
         needles = min(MAX_NEEDLES, int(length * MAX_TOLD_SHARE) // NEEDLE_TOKENS)
-        groups = max(2, needles // self._group)
-        a_group = GROUP if self._shape == "multikey" else 1
-        return groups // 2 * a_group
+        groups = max(len(self._sets), needles // self._group)
+        return groups // len(self._sets) * self._questions_of_a_group()
 
     def make(self, length, count, rng):
-        a_group = GROUP if self._shape == "multikey" else 1
-        groups = self._draw_groups(2 * self.questions_of_a_set(length) // a_group, rng)
+        count_of_a_set = self.questions_of_a_set(length) // self._questions_of_a_group()
+        groups = self._draw_groups(len(self._sets) * count_of_a_set, rng)
         rivals = frozenset(value for group in groups for _, value in group)
         tellings, questions = [], []
         for i, group in enumerate(groups):
-            phrasing = SETS[i % 2]
+            phrasing = self._sets[i % len(self._sets)]
             for key, value in group:
                 statement = rng.choice(self._family.statements[phrasing])
                 tellings.append(Piece(fill(statement, key=key, value=value) + "\n\n"))
             questions += self._questions(group, phrasing, rivals, rng)
         rng.shuffle(tellings)
-        opening = rng.choice(self._phrasings.text_openings(SETS[0]))
+        opening = rng.choice(self._phrasings.text_openings(TRAINED))
         return hide(
             self._background,
             Piece(f"<|user|>\n{opening}\n\n", special=True),
@@ -63,6 +63,9 @@ class Needles:
             count,
             rng,
         )
+
+    def _questions_of_a_group(self):
+        return GROUP if self._shape == "multikey" else 1
 
     def _draw_groups(self, count, rng):
         """Lists of pairs of key and value; no value and, but in multi-value, no key twice."""
