@@ -28,6 +28,7 @@
 #include "engine/layers/hybrid_model.h"
 #include "engine/scheduler/generation_record.h"
 #include "engine/scheduler/plan.h"
+#include "engine/scheduler/tenant_quota.h"
 #include "engine/session_name.h"
 #include "engine/text/chat_format.h"
 #include "engine/text/tokenizer.h"
@@ -43,7 +44,8 @@ struct EngineLimits {
   int32_t block_tokens = 32;         // S
   int32_t query_chunk_tokens = 512;  // C
   int32_t max_sessions = 4096;
-  int32_t max_sequences = 256;  // running or queued requests
+  int32_t max_sequences = 256;         // running or queued requests
+  int32_t max_tenant_sequences = 192;  // of one tenant: the others find room
   // For memory, while others may give some back; then it is answered RESOURCE_EXHAUSTED.
   absl::Duration max_memory_wait = absl::Seconds(30);
   int32_t max_generated_tokens = 65536;    // of one request
@@ -259,8 +261,9 @@ class Engine {
 
   // Log-probabilities of `tokens` after the session's past (or after nothing: then the first
   // token has none and is left out). Works on a fork: changes nothing. Setting *cancelled stops it.
+  // `tenant` is who asks.
   virtual void Score(std::optional<SessionName> session, memory::SpanSettings settings,
-                     std::vector<memory::TokenId> tokens, int32_t top_logprobs,
+                     std::string tenant, std::vector<memory::TokenId> tokens, int32_t top_logprobs,
                      std::shared_ptr<std::atomic<bool>> cancelled,
                      Done<std::vector<SampledToken>> done) = 0;
   // The blocks that `tokens` would retrieve, with text, by falling mass: passages merged as
@@ -275,6 +278,9 @@ class Engine {
   // Checkpoints every session: `done` gets OK once all are durable, or what is missing: at the
   // deadline, or when one could not be written. Without a data folder: OK.
   virtual void CheckpointAll(absl::Time deadline, std::function<void(absl::Status)> done) = 0;
+
+  // What tenants may take, from now on. What was admitted goes on.
+  virtual void SetQuotas(TenantQuotas quotas) = 0;
 
   virtual EngineStats Stats() const = 0;
   virtual const EngineLimits& limits() const = 0;

@@ -192,8 +192,9 @@ Told EngineTest::Answer(GenerateSpec spec) {
 absl::StatusOr<std::vector<SampledToken>> EngineTest::Score(std::string id, std::string_view text) {
   std::optional<SessionName> session;
   if (!id.empty()) session = Name(id);
-  return Wait<absl::StatusOr<std::vector<SampledToken>>>(
-      [&](auto done) { engine_->Score(session, SmallSettings(), Ids(text), 0, nullptr, done); });
+  return Wait<absl::StatusOr<std::vector<SampledToken>>>([&](auto done) {
+    engine_->Score(session, SmallSettings(), "acme", Ids(text), 0, nullptr, done);
+  });
 }
 
 absl::StatusOr<Engine::SearchResult> EngineTest::Search(std::string id, std::string_view text,

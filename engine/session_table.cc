@@ -78,7 +78,7 @@ absl::Status SessionTable::CheckNew(const SessionName& name) const {
         absl::StrCat("sessions: all ", rules_.max_sessions,
                      " are taken; delete some, or raise the server's limit of sessions"));
   }
-  return absl::OkStatus();
+  return rules_.check_quota ? rules_.check_quota(name.tenant) : absl::OkStatus();
 }
 
 bool SessionTable::MakeRoom(int64_t pages) {

@@ -92,6 +92,11 @@ ABSL_FLAG(int32_t, max_batch_sequences, eidetic::EngineLimits().plan.max_batch_s
 ABSL_FLAG(int32_t, max_batch_tokens, eidetic::EngineLimits().plan.max_batch_tokens,
           "tokens in one step; at least query_chunk_tokens");
 ABSL_FLAG(int32_t, max_sessions, eidetic::EngineLimits().max_sessions, "sessions that may exist");
+ABSL_FLAG(std::string, tenant_quotas, "",
+          "JSON file with what each tenant may take (README, 'Many tenants'); read again when it "
+          "changes");
+ABSL_FLAG(int32_t, max_tenant_sequences, eidetic::EngineLimits().max_tenant_sequences,
+          "requests of one tenant that may be running or queued");
 ABSL_FLAG(int32_t, max_sequences, eidetic::EngineLimits().max_sequences,
           "requests that may run or wait; more are answered RESOURCE_EXHAUSTED");
 ABSL_FLAG(absl::Duration, max_memory_wait, eidetic::EngineLimits().max_memory_wait,
@@ -205,6 +210,7 @@ absl::Status TakeLimits(EngineLimits* to) {
       Take(FLAGS_max_batch_tokens, 1, 1 << 20, &to->plan.max_batch_tokens),
       Take(FLAGS_max_sessions, 1, kMany, &to->max_sessions),
       Take(FLAGS_max_sequences, 1, 1 << 20, &to->max_sequences),
+      Take(FLAGS_max_tenant_sequences, 1, 1 << 20, &to->max_tenant_sequences),
       Take(FLAGS_max_memory_wait, absl::ZeroDuration(), &to->max_memory_wait),
       Take(FLAGS_max_generated_tokens, 1, kMany, &to->max_generated_tokens),
       Take(FLAGS_max_score_tokens, 1, kMany, &to->max_score_tokens),
@@ -270,6 +276,7 @@ absl::Status TakeServer(ServerOptions* to) {
   to->address = absl::GetFlag(FLAGS_address);
   to->enable_reflection = absl::GetFlag(FLAGS_enable_reflection);
   to->identity = Identity();
+  to->tenant_quotas = absl::GetFlag(FLAGS_tenant_quotas);
   return First({
       CheckIdentityOptions(to->identity, to->address),
       Take(FLAGS_max_request_bytes, 1024, kMany, &to->max_request_bytes),

@@ -95,6 +95,7 @@ void GenerationSequence::ObserveToken() {
 
 void GenerationSequence::Release() {
   work_.reset();
+  context_->tenants->Refund(request_->key.owner.tenant, request_->generation->tokens_left());
   request_->running = false;
   request_->facts.last_used = context_->now();
 }
