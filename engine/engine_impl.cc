@@ -53,6 +53,11 @@ EngineImpl::EngineImpl(EngineParts parts)
       pool_(parts_.arena, parts_.indexer, parts_.model->Geometry(context_.limits.block_tokens),
             context_.limits.memory, parts_.host_arena),
       mailbox_(std::make_shared<Mailbox>()),
+      adapters_(parts_.model.get(), &ledger_,
+                {.folder = parts_.options.adapter_folder,
+                 .max_adapters = context_.limits.max_adapters,
+                 .max_adapter_bytes = context_.limits.max_adapter_bytes},
+                context_.now),
       sessions_(&pool_,
                 {.block_tokens = context_.limits.block_tokens,
                  .query_chunk_tokens = context_.limits.query_chunk_tokens,
@@ -68,7 +73,8 @@ EngineImpl::EngineImpl(EngineParts parts)
       operations_(&sessions_, &session_journal_, context_.now,
                   context_.limits.max_snapshots_per_session),
       loop_(&context_, parts_.model.get(), &pool_, mailbox_.get(), &tenants_, [this] { OnTurn(); }),
-      generations_(&context_, &sessions_, &loop_, EndTokens(*parts_.model, chat_format_),
+      generations_(&context_, &sessions_, &adapters_, &loop_,
+                   EndTokens(*parts_.model, chat_format_),
                    [mailbox = mailbox_] { mailbox->Wake(); }),
       line_(LineParts()),
       keeper_(MakeKeeper()),
@@ -116,12 +122,17 @@ absl::Status EngineImpl::BindJournal() {
 
 absl::Status EngineImpl::Restore() {
   if (parts_.journal == nullptr) return absl::OkStatus();
+  if (absl::Status status = adapters_.Restore(*parts_.journal); !status.ok()) return status;
   absl::StatusOr<LoadedSessions> loaded =
       LoadSessions({.journal = parts_.journal.get(),
                     .tokenizer = parts_.tokenizer.get(),
                     .block_tokens = context_.limits.block_tokens,
                     .vocab_size = parts_.model->description().vocab_size,
-                    .on_reader_change = [mailbox = mailbox_] { mailbox->Wake(); }});
+                    .on_reader_change = [mailbox = mailbox_] { mailbox->Wake(); },
+                    .adapter =
+                        [this](const std::string& tenant, const AdapterBinding& binding) {
+                          return adapters_.Bound(tenant, binding);
+                        }});
   if (!loaded.ok()) return loaded.status();
   for (const auto& session : loaded->sessions) {
     SessionJournal::LoadComputer(*parts_.journal, session.get());
@@ -178,14 +189,19 @@ void EngineImpl::PostAwake(SessionName session, Done<T> done, Work work) {
   });
 }
 
-void EngineImpl::CreateSession(SessionName name, memory::SpanSettings settings,
+void EngineImpl::CreateSession(SessionName name, memory::SpanSettings settings, std::string adapter,
                                std::optional<absl::Duration> expire_after, std::string request_id,
                                std::string fingerprint, Done<SessionInfo> done) {
   SessionTable::Creation creation{std::move(name), std::move(request_id), std::move(fingerprint),
                                   expire_after};
-  Post(std::move(done), [this, creation = std::move(creation), settings] {
-    return sessions_.Create(creation, memory::SettingsHistory(settings));
-  });
+  Post(std::move(done),
+       [this, creation = std::move(creation), settings,
+        adapter = std::move(adapter)]() mutable -> absl::StatusOr<SessionInfo> {
+         auto found = FindAdapter(creation.name.tenant, adapter);
+         if (!found.ok()) return found.status();
+         creation.adapter = *std::move(found);
+         return sessions_.Create(creation, memory::SettingsHistory(settings));
+       });
 }
 
 void EngineImpl::GetSession(SessionName name, Done<SessionInfo> done) {
@@ -210,6 +226,15 @@ void EngineImpl::DeleteSession(SessionName name, std::optional<memory::Position>
   });
 }
 
+absl::StatusOr<AdapterRef> EngineImpl::FindAdapter(const std::string& tenant,
+                                                   const std::string& id) const {
+  if (id.empty()) return AdapterRef();
+  auto found = adapters_.Find({tenant, id});
+  if (!found.ok()) return found;
+  if (absl::Status status = CheckLoaded(*found); !status.ok()) return status;
+  return found;
+}
+
 absl::Status EngineImpl::Delete(const SessionName& name,
                                 std::optional<memory::Position> expected_position) {
   const auto session = sessions_.Find(name);
@@ -220,15 +245,22 @@ absl::Status EngineImpl::Delete(const SessionName& name,
 
 void EngineImpl::ForkSession(SessionName parent, SessionName child,
                              std::function<void(memory::SpanSettings*)> edit,
-                             std::string request_id, std::string fingerprint,
+                             std::optional<AdapterChange> adapter, std::string request_id,
+                             std::string fingerprint,
                              std::optional<memory::Position> expected_position,
                              Done<SessionInfo> done) {
   SessionTable::Creation creation{std::move(child), std::move(request_id), std::move(fingerprint)};
   Post(std::move(done),
        [this, parent, creation = std::move(creation), edit = std::move(edit),
-        expected_position]() -> absl::StatusOr<SessionInfo> {
+        adapter = std::move(adapter), expected_position]() -> absl::StatusOr<SessionInfo> {
          if (!loop_.lost().ok()) return loop_.lost();
-         return sessions_.Fork(parent, creation, edit, expected_position);
+         std::optional<SessionTable::NewAdapter> change;
+         if (adapter) {
+           auto found = FindAdapter(parent.tenant, adapter->adapter);
+           if (!found.ok()) return found.status();
+           change = {*std::move(found), adapter->reingest};
+         }
+         return sessions_.Fork(parent, creation, edit, change, expected_position);
        });
 }
 

@@ -14,6 +14,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
+#include "engine/adapter_table.h"
 #include "engine/durable/ledger.h"
 #include "engine/durable/session_journal.h"
 #include "engine/durable/session_keeper.h"
@@ -37,7 +38,7 @@ class EngineImpl : public Engine {
   // Waits for the step under way. Not to be called from a callback.
   ~EngineImpl() override;
 
-  void CreateSession(SessionName name, memory::SpanSettings settings,
+  void CreateSession(SessionName name, memory::SpanSettings settings, std::string adapter,
                      std::optional<absl::Duration> expire_after, std::string request_id,
                      std::string fingerprint, Done<SessionInfo> done) override;
   void GetSession(SessionName name, Done<SessionInfo> done) override;
@@ -46,7 +47,8 @@ class EngineImpl : public Engine {
   void DeleteSession(SessionName name, std::optional<memory::Position> expected_position,
                      std::function<void(absl::Status)> done) override;
   void ForkSession(SessionName parent, SessionName child,
-                   std::function<void(memory::SpanSettings*)> edit, std::string request_id,
+                   std::function<void(memory::SpanSettings*)> edit,
+                   std::optional<AdapterChange> adapter, std::string request_id,
                    std::string fingerprint, std::optional<memory::Position> expected_position,
                    Done<SessionInfo> done) override;
   void RewindSession(SessionName name, memory::Position position,
@@ -72,6 +74,11 @@ class EngineImpl : public Engine {
              Done<std::vector<SampledToken>> done) override;
   void Search(SessionName session, std::vector<memory::TokenId> tokens, int32_t limit,
               std::shared_ptr<std::atomic<bool>> cancelled, Done<SearchResult> done) override;
+
+  void LoadAdapter(AdapterName name, std::string folder, Done<AdapterInfo> done) override;
+  void UnloadAdapter(AdapterName name, std::function<void(absl::Status)> done) override;
+  void ListAdapters(std::string tenant, std::string after, int32_t limit,
+                    Done<std::vector<AdapterInfo>> done) override;
 
   void CheckpointAll(absl::Time deadline, std::function<void(absl::Status)> done) override;
 
@@ -163,6 +170,8 @@ class EngineImpl : public Engine {
   // Whether memory may come free that nobody has to ask for.
   bool RoomMayCome() const;
   RoomLine::Signs RoomSigns();
+  // The tenant's adapter of this id, which is loaded; null for the empty id.
+  absl::StatusOr<AdapterRef> FindAdapter(const std::string& tenant, const std::string& id) const;
   absl::Status Delete(const SessionName& name, std::optional<memory::Position> expected_position);
   // FAILED_PRECONDITION when the journal belongs to another model.
   absl::Status BindJournal();
@@ -180,6 +189,7 @@ class EngineImpl : public Engine {
   const EngineContext context_;
   memory::MemoryPool pool_;
   const std::shared_ptr<Mailbox> mailbox_;  // shared with readers and streams, which may outlive us
+  AdapterTable adapters_;
   SessionTable sessions_;
   SessionOperations operations_;
   StepLoop loop_;

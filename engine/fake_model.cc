@@ -3,6 +3,7 @@
 #include <glog/logging.h>
 
 #include <cstring>
+#include <functional>
 #include <limits>
 #include <utility>
 
@@ -22,14 +23,19 @@ uint64_t Mix(uint64_t hash, uint64_t value) {
   return hash ^ (hash >> 29);
 }
 
+uint64_t AdapterHash(const ModelAdapter* adapter) {
+  return adapter == nullptr ? 0 : std::hash<std::string>()(adapter->content_hash);
+}
+
 uint64_t SettingsHash(const memory::SpanSettings& settings) {
   uint64_t hash = Mix(static_cast<uint64_t>(settings.policy), settings.window_tokens);
   return Mix(hash, settings.span_blocks);
 }
 
 // What tells a chunk that begins at `begin`, never 0.
-uint64_t BorderOf(memory::Position begin, const memory::SpanSettings& settings) {
-  return Mix(begin + (uint64_t{1} << 40), SettingsHash(settings)) | 1;
+uint64_t BorderOf(memory::Position begin, const memory::SpanSettings& settings,
+                  const ModelAdapter* adapter) {
+  return Mix(begin + (uint64_t{1} << 40), SettingsHash(settings) ^ AdapterHash(adapter)) | 1;
 }
 
 float LogprobOf(uint64_t hash, memory::TokenId target) {
@@ -153,6 +159,13 @@ memory::MemoryGeometry FakeModel::Geometry(int32_t block_size) const {
           .state_bytes = sizeof(State)};
 }
 
+absl::StatusOr<std::shared_ptr<const ModelAdapter>> FakeModel::LoadAdapter(
+    const AdapterWeights& weights) {
+  auto adapter = std::make_shared<ModelAdapter>();
+  adapter->content_hash = weights.content_hash();
+  return adapter;
+}
+
 void FakeModel::Submit(std::vector<StepChunk> chunks) {
   CHECK(submitted_.empty()) << "one step at a time";
   CHECK(!chunks.empty());
@@ -176,7 +189,7 @@ ChunkResult FakeModel::Compute(const StepChunk& chunk) const {
     result.scored.push_back({.token = target, .logprob = LogprobOf(state.hash, target), .top = {}});
   };
   if (!chunk.tokens.empty()) {
-    state.hash = Mix(state.hash, BorderOf(chunk.begin, chunk.settings));
+    state.hash = Mix(state.hash, BorderOf(chunk.begin, chunk.settings, chunk.adapter));
   } else if (chunk.output == ChunkOutput::kScore) {
     CHECK_EQ(chunk.targets.size(), 1u);
     score(chunk.targets[0]);
@@ -186,7 +199,7 @@ ChunkResult FakeModel::Compute(const StepChunk& chunk) const {
     state.hash = Mix(state.hash, chunk.tokens[row]);
     Remember(*chunk.memory, state.tokens,
              {state.hash, chunk.tokens[row], 0,
-              row == 0 ? BorderOf(chunk.begin, chunk.settings) : 0, 0});
+              row == 0 ? BorderOf(chunk.begin, chunk.settings, chunk.adapter) : 0, 0});
     ++state.tokens;
     if (chunk.output == ChunkOutput::kScore) score(chunk.targets[row]);
   }
@@ -206,7 +219,7 @@ float FakeModel::LogprobAfter(const memory::TokenLog& past, int32_t query_chunk_
   uint64_t hash = 0;
   for (memory::Chunk chunk = past.ChunkAt(0, query_chunk_tokens); !chunk.empty();
        chunk = past.ChunkAt(chunk.end, query_chunk_tokens)) {
-    hash = Mix(hash, BorderOf(chunk.begin, settings));
+    hash = Mix(hash, BorderOf(chunk.begin, settings, nullptr));
     for (memory::TokenId each : past.Slice(chunk.begin, chunk.end)) hash = Mix(hash, each);
   }
   return LogprobOf(hash, token);

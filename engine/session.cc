@@ -44,6 +44,7 @@ absl::Status Session::PrepareIndex() {
 absl::StatusOr<SessionWork> SessionWork::Begin(std::shared_ptr<Session> session,
                                                memory::Position end, int32_t query_chunk_tokens) {
   if (absl::Status status = CheckWritable(*session, std::nullopt); !status.ok()) return status;
+  if (absl::Status status = CheckLoaded(session->adapter); !status.ok()) return status;
   const SessionPin pin(session.get());
   absl::Status status =
       session->memory->ReserveFor(session->settings.last(), end, query_chunk_tokens);

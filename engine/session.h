@@ -17,6 +17,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "engine/adapter.h"
 #include "engine/durable/session_keys.h"
 #include "engine/scheduler/request_book.h"
 #include "engine/session_name.h"
@@ -38,7 +39,8 @@ struct Snapshot {
 struct Checkpoint;
 
 struct Session {
-  SessionName name;  // empty: a throw-away session, known to its work alone
+  SessionName name;    // empty: a throw-away session, known to its work alone
+  AdapterRef adapter;  // what all its past was computed with; null: the base model
   memory::SettingsHistory settings;
   memory::TokenLog log;
   std::vector<LogSegment> segments;  // where the journal has the log; empty without a journal
@@ -106,7 +108,8 @@ absl::Status CheckWritable(const Session& session, std::optional<memory::Positio
 class SessionWork {
  public:
   // Room for all that the session takes until it stands at `end`. ABORTED, RESOURCE_EXHAUSTED (as
-  // SessionMemory::ReserveFor says): nothing has changed. Precondition: the session is awake.
+  // SessionMemory::ReserveFor says), FAILED_PRECONDITION (its adapter is not loaded): nothing has
+  // changed. Precondition: the session is awake.
   static absl::StatusOr<SessionWork> Begin(std::shared_ptr<Session> session, memory::Position end,
                                            int32_t query_chunk_tokens);
   SessionWork(SessionWork&&) = default;

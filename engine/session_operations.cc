@@ -162,16 +162,20 @@ absl::StatusOr<ExportedSession> SessionOperations::Export(
     const SessionName& name, const std::optional<std::string>& snapshot) const {
   absl::StatusOr<std::shared_ptr<Session>> session = sessions_->Find(name);
   if (!session.ok()) return session.status();
-  if (!snapshot) return ExportedSession{(*session)->settings, (*session)->log};
+  const AdapterBinding adapter = BindingOf((*session)->adapter);
+  if (!snapshot) return ExportedSession{(*session)->settings, (*session)->log, adapter};
   const auto found = FindSnapshot(session->get(), *snapshot);
   if (!found.ok()) return found.status();
   const eidetic::Snapshot& point = (*found)->second;
-  return ExportedSession{point.settings, LogOf(**session, point).Prefix(point.position)};
+  return ExportedSession{point.settings, LogOf(**session, point).Prefix(point.position), adapter};
 }
 
 absl::StatusOr<SessionInfo> SessionOperations::Import(const SessionName& name,
-                                                      ExportedSession exported) {
-  const absl::StatusOr<SessionInfo> made = sessions_->Create({name, "", ""}, exported.settings);
+                                                      ExportedSession exported,
+                                                      AdapterRef adapter) {
+  SessionTable::Creation creation{name, "", ""};
+  creation.adapter = std::move(adapter);
+  const absl::StatusOr<SessionInfo> made = sessions_->Create(creation, exported.settings);
   if (!made.ok()) return made.status();
   absl::StatusOr<std::shared_ptr<Session>> found = sessions_->Find(name);
   if (!found.ok()) return found.status();

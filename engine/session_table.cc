@@ -140,13 +140,14 @@ absl::StatusOr<SessionInfo> SessionTable::Create(const Creation& creation,
   if (absl::IsResourceExhausted(session.status())) session = Assemble(settings, nullptr);
   if (!session.ok()) return session.status();
   (*session)->expire_after = creation.expire_after.value_or(rules_.expire_after);
+  (*session)->adapter = creation.adapter;
   return Insert(creation, *std::move(session));
 }
 
 absl::StatusOr<SessionInfo> SessionTable::Fork(
     const SessionName& parent_name, const Creation& creation,
     const std::function<void(memory::SpanSettings*)>& edit,
-    std::optional<memory::Position> expected_position) {
+    const std::optional<NewAdapter>& adapter, std::optional<memory::Position> expected_position) {
   absl::StatusOr<std::optional<SessionInfo>> before = MadeBefore(creation);
   if (!before.ok()) return before.status();
   if (*before) return **before;
@@ -161,7 +162,7 @@ absl::StatusOr<SessionInfo> SessionTable::Fork(
   if (!status.ok()) return status;
   memory::SpanSettings settings = (*parent)->settings.last();
   edit(&settings);
-  absl::StatusOr<std::shared_ptr<Session>> child = Branch(**parent, settings);
+  absl::StatusOr<std::shared_ptr<Session>> child = ForkWith(**parent, settings, adapter);
   if (!child.ok()) return child.status();
   (*child)->expire_after = (*parent)->expire_after;
   return Insert(creation, *std::move(child));
@@ -256,6 +257,33 @@ absl::StatusOr<std::shared_ptr<Session>> SessionTable::Branch(
   session->seen = std::max(parent.seen, parent.computed());
   session->bit_identical = parent.bit_identical;
   session->computed_by = parent.computed_by;
+  session->adapter = parent.adapter;
+  return session;
+}
+
+absl::StatusOr<std::shared_ptr<Session>> SessionTable::ForkWith(
+    const Session& parent, const memory::SpanSettings& settings,
+    const std::optional<NewAdapter>& adapter) const {
+  const bool same = !adapter || BindingOf(adapter->adapter) == BindingOf(parent.adapter);
+  if (same) return Branch(parent, settings);
+  if (absl::Status status = CheckLoaded(adapter->adapter); !status.ok()) return status;
+  if (parent.position() > 0 && !adapter->reingest) {
+    const auto name = [](const AdapterRef& ref) {
+      return ref == nullptr ? "the base model" : ref->name.ToString();
+    };
+    return absl::FailedPreconditionError(absl::StrCat(
+        "adapter: the session's past was computed with ", name(parent.adapter),
+        " and is no past of ", name(adapter->adapter),
+        "; set reingest to compute its tokens again, or fork it with the adapter that it has"));
+  }
+  memory::SettingsHistory history = parent.settings;
+  history.Change(parent.position(), settings);
+  if (absl::Status status = CheckSettings(history); !status.ok()) return status;
+  // Of the parent's past it has the tokens alone.
+  std::shared_ptr<Session> session = Assemble(history, nullptr);
+  session->log = parent.log;
+  session->segments = parent.segments;
+  session->adapter = adapter->adapter;
   return session;
 }
 
@@ -281,7 +309,8 @@ SessionInfo SessionTable::InfoOf(const Session& session) const {
           .tier = TierOf(session),
           .last_use_time = session.last_use(),
           .expire_after = session.expire_after,
-          .bit_identical = session.bit_identical};
+          .bit_identical = session.bit_identical,
+          .adapter = session.adapter == nullptr ? "" : session.adapter->name.adapter};
 }
 
 SessionInfo SessionTable::InfoOf(const DamagedSession& session) {

@@ -52,6 +52,9 @@ absl::StatusOr<ScoreSpec> ToScoreSpec(const v1::ScoreRequest& request, const Ser
 // "" stands for the one model that is served.
 absl::Status CheckModel(const std::string& model, const std::string& field,
                         const ServedModel& served);
+// The id of an adapter of `tenant`, "" for "", the base model. NOT_FOUND for another tenant's.
+absl::StatusOr<std::string> AdapterId(const std::string& adapter, const std::string& field,
+                                      const std::string& tenant);
 absl::Status CheckRequestId(const std::string& request_id);
 
 // How long a new session may rest; none: as the server's default says.

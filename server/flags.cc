@@ -23,6 +23,9 @@ ABSL_FLAG(std::string, metrics_address, "127.0.0.1:9464",
           "host:port to serve /metrics on for Prometheus; empty: no metrics");
 ABSL_FLAG(std::string, data_folder, "",
           "where sessions are kept, so that they outlive the process; empty: they do not");
+ABSL_FLAG(std::string, adapter_folder, "",
+          "folder with one folder a tenant, whose folders hold adapters in PEFT's form that the "
+          "tenant may load while the server serves; empty: none can be loaded");
 ABSL_FLAG(std::string, port_file, "", "write the port in use to this file once RPCs are served");
 ABSL_FLAG(std::string, device, eidetic::BackendOptions().device,
           "what computes: cpu, cuda:N, or auto: cuda:0 where it works, else the CPU");
@@ -112,6 +115,10 @@ ABSL_FLAG(int32_t, max_requests_per_session, eidetic::EngineLimits().max_request
           "request ids that a session remembers");
 ABSL_FLAG(int32_t, max_snapshots_per_session, eidetic::EngineLimits().max_snapshots_per_session,
           "named points that a session may keep");
+ABSL_FLAG(int32_t, max_adapters, eidetic::EngineLimits().max_adapters,
+          "adapters that may be loaded, of all tenants");
+ABSL_FLAG(int64_t, max_adapter_bytes, eidetic::EngineLimits().max_adapter_bytes,
+          "size of one adapter's tensors");
 ABSL_FLAG(absl::Duration, expire_after, eidetic::EngineLimits().expire_after,
           "a session that is made without a time of its own is deleted, with all that is kept of "
           "it, when nothing used it for so long; 0: never");
@@ -217,6 +224,8 @@ absl::Status TakeLimits(EngineLimits* to) {
       Take(FLAGS_max_reader_lag_events, 1, 1 << 20, &to->max_reader_lag_events),
       Take(FLAGS_max_requests_per_session, 1, 1 << 20, &to->max_requests_per_session),
       Take(FLAGS_max_snapshots_per_session, 0, 1 << 20, &to->max_snapshots_per_session),
+      Take(FLAGS_max_adapters, 0, 1 << 16, &to->max_adapters),
+      Take(FLAGS_max_adapter_bytes, 0, int64_t{1} << 40, &to->max_adapter_bytes),
       Take(FLAGS_expire_after, absl::ZeroDuration(), &to->expire_after),
       Take(FLAGS_request_retention, absl::ZeroDuration(), &to->request_retention),
       Take(FLAGS_checkpoint_idle, absl::ZeroDuration(), &to->keeping.checkpoint_idle),
@@ -314,6 +323,7 @@ absl::StatusOr<CommandLine> CommandLineFromFlags() {
   line.metrics_address = absl::GetFlag(FLAGS_metrics_address);
   line.port_file = absl::GetFlag(FLAGS_port_file);
   line.data_folder = absl::GetFlag(FLAGS_data_folder);
+  line.adapter_folder = absl::GetFlag(FLAGS_adapter_folder);
   const absl::Status status = First({
       TakeRandomConfig(&line.random_config),
       TakeBackend(&line.backend),

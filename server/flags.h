@@ -20,7 +20,8 @@ struct CommandLine {
   std::string random_config;  // config file that gets random weights; "": the folder's model
   std::string metrics_address;
   std::string port_file;
-  std::string data_folder;  // "": sessions end with the process
+  std::string data_folder;     // "": sessions end with the process
+  std::string adapter_folder;  // "": no adapter can be loaded
   BackendOptions backend;
   EngineLimits limits;
   ServerOptions server;

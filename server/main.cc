@@ -89,8 +89,10 @@ absl::StatusOr<std::string> NameModel(const CommandLine& line,
 absl::StatusOr<std::unique_ptr<Engine>> CreateEngine(const CommandLine& line,
                                                      const std::filesystem::path& folder,
                                                      Backend* backend, EngineObserver* observer) {
-  const Engine::Options options = {
-      .limits = line.limits, .observer = observer, .data_folder = line.data_folder};
+  const Engine::Options options = {.limits = line.limits,
+                                   .observer = observer,
+                                   .data_folder = line.data_folder,
+                                   .adapter_folder = line.adapter_folder};
   if (line.random_config.empty()) return Engine::Create(folder, backend, options);
   return Engine::CreateRandom(line.random_config, kRandomSeed, folder, backend, options);
 }

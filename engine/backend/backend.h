@@ -58,6 +58,7 @@ class Backend {
   virtual void Embed(const EmbedParams& params) = 0;
   virtual void RmsNorm(const RmsNormParams& params) = 0;
   virtual void MatMul(const MatMulParams& params) = 0;
+  virtual void LowRank(const LowRankParams& params) = 0;
   virtual void CausalConv1d(const CausalConv1dParams& params) = 0;
   virtual void SelectiveScan(const SelectiveScanParams& params) = 0;
   // Both in turn; scan.xbc is conv.out, which need not be written.

@@ -39,6 +39,7 @@ class ForwardingBackend : public Backend {
   void Embed(const EmbedParams& p) override { backend_->Embed(p); }
   void RmsNorm(const RmsNormParams& p) override { backend_->RmsNorm(p); }
   void MatMul(const MatMulParams& p) override { backend_->MatMul(p); }
+  void LowRank(const LowRankParams& p) override { backend_->LowRank(p); }
   void CausalConv1d(const CausalConv1dParams& p) override { backend_->CausalConv1d(p); }
   void SelectiveScan(const SelectiveScanParams& p) override { backend_->SelectiveScan(p); }
   void ConvScan(const CausalConv1dParams& conv, const SelectiveScanParams& scan) override {

@@ -153,7 +153,7 @@ void SessionKeeper::Begin(const SessionPtr& session) {
                        .base = std::move(base),
                        .shared = shared,
                        .max_points = static_cast<size_t>(parts_.max_points),
-                       .binding = parts_.binding,
+                       .binding = BindingOf(*session),
                        .segments = SegmentsBelow(session->segments, session->computed()),
                        .done = [this, session](auto made) { Written(session, std::move(made)); }});
 }

@@ -136,7 +136,9 @@ class SessionKeeper {
              std::shared_ptr<Checkpoint> Session::*which);
   // Why what the journal has can not be loaded, if so.
   absl::Status CheckAdopted(const Session& session, const Checkpoint& checkpoint) const;
-  memory::CheckpointBinding BindingFor(const Checkpoint& checkpoint) const;
+  // What its checkpoints are bound to.
+  memory::CheckpointBinding BindingOf(const Session& session) const;
+  memory::CheckpointBinding BindingFor(const Session& session, const Checkpoint& checkpoint) const;
 
   const KeeperParts parts_;
   Checkpointer checkpointer_;

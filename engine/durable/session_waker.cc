@@ -40,8 +40,15 @@ absl::Status SessionKeeper::Restore() {
   return absl::OkStatus();
 }
 
-memory::CheckpointBinding SessionKeeper::BindingFor(const Checkpoint& checkpoint) const {
-  memory::CheckpointBinding ours = parts_.binding;
+memory::CheckpointBinding SessionKeeper::BindingOf(const Session& session) const {
+  memory::CheckpointBinding binding = parts_.binding;
+  binding.adapter = eidetic::BindingOf(session.adapter).ToString();
+  return binding;
+}
+
+memory::CheckpointBinding SessionKeeper::BindingFor(const Session& session,
+                                                    const Checkpoint& checkpoint) const {
+  memory::CheckpointBinding ours = BindingOf(session);
   // Another kind of index is built anew.
   ours.summary_kind = checkpoint.record.manifest.binding.summary_kind;
   return ours;
@@ -49,7 +56,8 @@ memory::CheckpointBinding SessionKeeper::BindingFor(const Checkpoint& checkpoint
 
 absl::Status SessionKeeper::CheckAdopted(const Session& session,
                                          const Checkpoint& checkpoint) const {
-  const auto match = CompareBindings(checkpoint.record.manifest.binding, BindingFor(checkpoint));
+  const auto match =
+      CompareBindings(checkpoint.record.manifest.binding, BindingFor(session, checkpoint));
   if (!match.ok()) return match.status();
   if (SharedPast(session.segments, checkpoint.record) > session.position()) {
     return absl::DataLossError(absl::StrCat("stands at position ", checkpoint.position(),

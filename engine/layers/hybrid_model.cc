@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "engine/layers/adapter_loader.h"
 #include "engine/layers/mamba2_layer.h"
 #include "engine/layers/mlp_layer.h"
 #include "engine/layers/output_head.h"
@@ -42,6 +43,8 @@ class LoadedModel final : public HybridModel {
   const std::string& content_hash() const override { return content_hash_; }
   int64_t parameter_count() const override { return parameter_count_; }
   memory::MemoryGeometry Geometry(int32_t block_size) const override;
+  absl::StatusOr<std::shared_ptr<const ModelAdapter>> LoadAdapter(
+      const AdapterWeights& weights) override;
   void Submit(std::vector<StepChunk> chunks) override;
   StepResult Await() override;
 
@@ -108,6 +111,25 @@ memory::MemoryGeometry LoadedModel::Geometry(int32_t block_size) const {
           .bounding = backend_->bounding()};
 }
 
+absl::StatusOr<std::shared_ptr<const ModelAdapter>> LoadedModel::LoadAdapter(
+    const AdapterWeights& weights) {
+  CHECK(chunks_.empty()) << "a step is under way";
+  AdapterLoader loader(&weights, backend_);
+  auto adapter = std::make_shared<ModelAdapter>();
+  for (const Layer& layer : layers_) {
+    LayerAdapter& own = adapter->layers.emplace_back();
+    if (layer.mamba2 != nullptr) layer.mamba2->LoadAdapter(&loader, &own);
+    if (layer.attention != nullptr) layer.attention->LoadAdapter(&loader, &own);
+    if (layer.mlp != nullptr) layer.mlp->LoadAdapter(&loader, &own);
+  }
+  adapter->final_norm =
+      loader.LoadWhole(description_.names.final_norm, ".weight", 0, {description_.d_model});
+  if (absl::Status status = loader.Finish(); !status.ok()) return status;
+  adapter->content_hash = weights.content_hash();
+  adapter->bytes = loader.bytes();
+  return adapter;
+}
+
 void LoadedModel::Submit(std::vector<StepChunk> chunks) {
   CHECK(chunks_.empty()) << "a step is under way already";
   chunks_ = std::move(chunks);
@@ -157,7 +179,7 @@ void LoadedModel::RunLayers(const StepBatch& batch) {
       layer.attention->Run(backend_, batch, layout, conv, residual, &attention_buffers_,
                            &result_.retrieval);
     }
-    if (layer.mlp != nullptr) layer.mlp->Run(backend_, batch.rows, residual, &mlp_buffers_);
+    if (layer.mlp != nullptr) layer.mlp->Run(backend_, batch, residual, &mlp_buffers_);
   }
 }
 

@@ -36,6 +36,7 @@ StepBatch MakeBatch(std::span<const StepChunk> chunks) {
                             .state_in = chunk.memory->state(),
                             .state_out = chunk.memory->next_state()});
     batch.ids.insert(batch.ids.end(), chunk.tokens.begin(), chunk.tokens.end());
+    batch.adapters.Add(static_cast<int64_t>(chunk.tokens.size()), chunk.adapter);
     batch.rows += static_cast<int64_t>(chunk.tokens.size());
   }
   return batch;

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "engine/backend/backend.h"
+#include "engine/layers/batch_adapters.h"
 #include "engine/layers/hybrid_model.h"
 
 namespace eidetic {
@@ -47,6 +48,7 @@ struct StepBatch {
   std::vector<StateSpan> states;         // [chunks]
   std::vector<const void*> hidden_from;  // [chunks]: the last row of each,
   std::vector<void*> hidden_to;          // [chunks]: and where in the slot it is kept
+  mutable BatchAdapters adapters;        // the tables that layers make of it stay here
 };
 
 // Whether the blocks that it chooses decide which pages come to the device.

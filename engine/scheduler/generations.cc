@@ -86,9 +86,13 @@ absl::StatusOr<Generations::Reader> Generations::TakeUp(const GenerateSpec& spec
   }
   if (absl::Status room = CheckRoom(spec.tenant); !room.ok()) return room;
   if (session == nullptr) {
-    absl::StatusOr<std::shared_ptr<Session>> made =
-        sessions_->MakeEmpty(memory::SettingsHistory(spec.settings));
+    absl::StatusOr<std::shared_ptr<Session>> made = ThrowAway(spec);
     if (!made.ok()) return made.status();
+    if (BindingOf((*made)->adapter) != request->facts.adapter) {
+      return absl::FailedPreconditionError(absl::StrCat("adapter: '", spec.request_id,
+                                                        "' began with another content of ",
+                                                        spec.adapter, "; send a new request"));
+    }
     session = *std::move(made);
     session->log = *request->log;
   }
@@ -139,7 +143,20 @@ absl::Status Generations::CheckRoom(const std::string& tenant) const {
   return tiers.ok() ? loop_->CheckRoom(tenant) : tiers;
 }
 
-std::shared_ptr<Request> Generations::NewRequest(const GenerateSpec& spec) const {
+absl::StatusOr<std::shared_ptr<Session>> Generations::ThrowAway(const GenerateSpec& spec) const {
+  AdapterRef adapter;
+  if (!spec.adapter.empty()) {
+    const auto found = adapters_->Find({spec.tenant, spec.adapter});
+    if (!found.ok()) return found.status();
+    adapter = *found;
+  }
+  auto session = sessions_->MakeEmpty(memory::SettingsHistory(spec.settings));
+  if (session.ok()) (*session)->adapter = std::move(adapter);
+  return session;
+}
+
+std::shared_ptr<Request> Generations::NewRequest(const GenerateSpec& spec,
+                                                 const Session& session) const {
   GenerationSettings settings{.sampling = spec.sampling,
                               .max_tokens = spec.max_tokens,
                               .stop_strings = spec.stop_strings,
@@ -161,6 +178,7 @@ std::shared_ptr<Request> Generations::NewRequest(const GenerateSpec& spec) const
   } else {
     facts.span = spec.settings;
     facts.prompt = spec.prompt;
+    facts.adapter = BindingOf(session.adapter);
   }
   request->record = std::make_shared<GenerationRecord>(on_reader_change_);
   request->running = true;
@@ -174,8 +192,7 @@ absl::StatusOr<Generations::Reader> Generations::Begin(const GenerateSpec& spec,
   if (absl::Status status = CheckBegin(spec, session.get()); !status.ok()) return status;
   const bool throw_away = session == nullptr;
   if (throw_away) {
-    absl::StatusOr<std::shared_ptr<Session>> made =
-        sessions_->MakeEmpty(memory::SettingsHistory(spec.settings));
+    absl::StatusOr<std::shared_ptr<Session>> made = ThrowAway(spec);
     if (!made.ok()) return made.status();
     session = *std::move(made);
   }
@@ -189,7 +206,7 @@ absl::StatusOr<Generations::Reader> Generations::Begin(const GenerateSpec& spec,
   if (absl::Status status = context_->tenants->Charge(spec.tenant, tokens); !status.ok()) {
     return status;
   }
-  std::shared_ptr<Request> request = NewRequest(spec);
+  std::shared_ptr<Request> request = NewRequest(spec, *session);
   if (!spec.request_id.empty()) {
     RequestBook& book = throw_away ? BookOf(spec.tenant) : session->requests;
     absl::Status added =

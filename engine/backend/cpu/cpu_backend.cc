@@ -11,6 +11,7 @@
 #include "engine/backend/cpu/append_kv.h"
 #include "engine/backend/cpu/causal_conv1d.h"
 #include "engine/backend/cpu/embed.h"
+#include "engine/backend/cpu/low_rank.h"
 #include "engine/backend/cpu/mat_mul.h"
 #include "engine/backend/cpu/packed_matrix.h"
 #include "engine/backend/cpu/retrieve_span.h"
@@ -76,6 +77,10 @@ class CpuBackend : public Backend {
   void MatMul(const MatMulParams& params) override {
     CheckParams(params);
     mat_mul_.Run(this, params, [this](const MatMulParams& plain) { cpu::MatMul(plain, &pool_); });
+  }
+  void LowRank(const LowRankParams& params) override {
+    CheckParams(params);
+    cpu::LowRank(params, &pool_);
   }
   void CausalConv1d(const CausalConv1dParams& params) override {
     CheckParams(params);

@@ -26,6 +26,7 @@ struct StepArgs {
   const float* d;
   void* out;  // [T, heads * 64]
   const StateSpan* sequences;
+  const ConvWeights* own;  // [sequences], in place of weight and bias; or null
   int64_t x_stride, dt_stride;
   size_t conv_offset, scan_offset;
   float dt_min, dt_max;
@@ -36,15 +37,16 @@ struct StepArgs {
 // Channel c of the span's one row: convolved here, or as the convolution left it. Both round to
 // bf16. The new convolution state is written by the one block that `owns` the channel.
 template <bool kFused>
-__device__ inline float Channel(const StepArgs& args, const StateSpan& span, int64_t c,
-                                int64_t channels, bool owns) {
+__device__ inline float Channel(const StepArgs& args, const StateSpan& span,
+                                const ConvWeights& weights, int64_t c, int64_t channels,
+                                bool owns) {
   const float now =
       ToFloat(static_cast<const Bf16Number*>(args.x)[span.row_begin * args.x_stride + c]);
   if constexpr (!kFused) return now;
   const float* past = DeviceStateIn(span, args.conv_offset) + c;
   const float in[kWidth] = {past[0], past[channels], past[2 * channels], now};
-  const float4 weight = reinterpret_cast<const float4*>(args.weight)[c];
-  float sum = args.bias == nullptr ? 0.0f : args.bias[c];
+  const float4 weight = reinterpret_cast<const float4*>(weights.weight)[c];
+  float sum = weights.bias == nullptr ? 0.0f : weights.bias[c];
   sum = fmaf(weight.x, in[0], sum);
   sum = fmaf(weight.y, in[1], sum);
   sum = fmaf(weight.z, in[2], sum);
@@ -66,6 +68,8 @@ __device__ inline void LoadChannels(const StepArgs& args, const StateSpan& span,
   const int64_t channels = inner + 2 * int64_t{args.groups} * kDState;
   const int64_t b = inner + int64_t{head / heads_per_group} * kDState;
   const bool owns_group = head % heads_per_group == 0 && first_row == 0;
+  const ConvWeights weights =
+      DeviceWeights(args.own, args.weight, args.bias, static_cast<int32_t>(blockIdx.y));
 #pragma unroll
   for (int32_t base = 0; base < kRows + 2 * kDState; base += kThreads) {
     const int32_t i = base + static_cast<int32_t>(threadIdx.x);
@@ -73,7 +77,7 @@ __device__ inline void LoadChannels(const StepArgs& args, const StateSpan& span,
     int64_t c = int64_t{head} * kHeadDim + first_row + i;
     if (i >= kRows) c = b + (i - kRows);
     if (i >= kRows + kDState) c += int64_t{args.groups - 1} * kDState;
-    shared[i] = Channel<kFused>(args, span, c, channels, i < kRows || owns_group);
+    shared[i] = Channel<kFused>(args, span, weights, c, channels, i < kRows || owns_group);
   }
 }
 
@@ -166,6 +170,7 @@ StepArgs MakeArgs(const SelectiveScanParams& scan, const CausalConv1dParams* con
     args.x_stride = conv->x_stride;
     args.weight = conv->weight;
     args.bias = conv->bias;
+    if (!conv->own.empty()) args.own = context->queue->Stage(conv->own);
     args.conv_offset = conv->state_offset;
     args.silu = conv->silu;
   }
@@ -199,6 +204,9 @@ bool CanFuse(const CausalConv1dParams& conv, const SelectiveScanParams& scan,
              const Context& context) {
   return SsdFits(scan, context) && conv.width == kWidth &&
          reinterpret_cast<uintptr_t>(conv.weight) % 16 == 0 &&
+         std::ranges::all_of(
+             conv.own,
+             [](auto& own) { return reinterpret_cast<uintptr_t>(own.weight) % 16 == 0; }) &&
          std::ranges::none_of(conv.sequences, [](auto& span) {
            return span.row_count == 1 && span.state_in == span.state_out;
          });

@@ -16,6 +16,7 @@
 #include "engine/backend/cuda/device_weights.h"
 #include "engine/backend/cuda/embed.h"
 #include "engine/backend/cuda/entry_point.h"
+#include "engine/backend/cuda/low_rank.h"
 #include "engine/backend/cuda/mat_mul.h"
 #include "engine/backend/cuda/pinned_arena.h"
 #include "engine/backend/cuda/retrieve_span.h"
@@ -162,6 +163,7 @@ class CudaBackend final : public Backend, private memory::BlockIndexer {
   void Embed(const EmbedParams& params) override { Do(cuda::Embed, params); }
   void RmsNorm(const RmsNormParams& params) override { Do(cuda::RmsNorm, params); }
   void MatMul(const MatMulParams& params) override { Do(cuda::MatMul, params); }
+  void LowRank(const LowRankParams& params) override { Do(cuda::LowRank, params); }
   void CausalConv1d(const CausalConv1dParams& params) override { Do(cuda::CausalConv1d, params); }
   void SelectiveScan(const SelectiveScanParams& params) override {
     Do(cuda::SelectiveScan, params);

@@ -23,6 +23,12 @@ __device__ inline S* DeviceStateOut(const StateSpan& span, size_t offset) {
   return reinterpret_cast<S*>(static_cast<char*>(span.state_out) + offset);
 }
 
+// With which weights a span's rows are convolved; `own` null: all with the same.
+__device__ inline ConvWeights DeviceWeights(const ConvWeights* own, const float* weight,
+                                            const float* bias, int32_t span) {
+  return own == nullptr ? ConvWeights{weight, bias} : own[span];
+}
+
 // Spans of at least `min_rows` rows are cut into tiles of `kTileRows` rows and the tiles counted
 // through: for kTileRows 4, min_rows 2 and spans of 5, 1, 4 rows, tiles 0 and 1 are rows 0 and 4
 // of span 0, tile 2 is row 0 of span 2.
