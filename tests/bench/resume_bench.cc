@@ -70,7 +70,7 @@ std::unique_ptr<Engine> Open(const Bench& bench, double device_share = 1) {
 double Resume(Engine& engine) {
   const double begin = NowSeconds();
   Await<std::vector<SampledToken>>(
-      [&](auto done) { engine.Score(kName, {}, {100}, 0, nullptr, done); });
+      [&](auto done) { engine.Score(kName, {}, "bench", {100}, 0, nullptr, done); });
   return NowSeconds() - begin;
 }
 
