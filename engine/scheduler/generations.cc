@@ -99,7 +99,8 @@ absl::StatusOr<Generations::Reader> Generations::TakeUp(const GenerateSpec& spec
   request->log.reset();
   Reader reader = request->record->Attach(spec.resume_from);
   loop_->Add(std::make_shared<GenerationSequence>(context_, std::move(session), *std::move(work),
-                                                  std::move(request)));
+                                                  std::move(request), spec),
+             spec.arrival);
   return reader;
 }
 
@@ -195,7 +196,8 @@ absl::StatusOr<Generations::Reader> Generations::Begin(const GenerateSpec& spec,
                        .prompt_tokens = request->facts.prompt_tokens});
   Reader reader = request->record->Attach(0);
   loop_->Add(std::make_shared<GenerationSequence>(context_, std::move(session), *std::move(work),
-                                                  std::move(request)));
+                                                  std::move(request), spec),
+             spec.arrival);
   return reader;
 }
 

@@ -27,8 +27,11 @@ absl::Status StepLoop::CheckRoom() const {
                    " are taken by running requests; retry later, or raise the server's limit"));
 }
 
-void StepLoop::Add(std::shared_ptr<Sequence> sequence) {
-  seats_.push_back({.sequence = std::move(sequence), .arrival = arrivals_++, .last_step = steps_});
+void StepLoop::Add(std::shared_ptr<Sequence> sequence, absl::Time arrival) {
+  seats_.push_back({.sequence = std::move(sequence),
+                    .arrival = arrivals_++,
+                    .last_step = steps_,
+                    .ready_since = arrival});
 }
 
 void StepLoop::Run() {
@@ -138,13 +141,14 @@ void StepLoop::RunBatch(const std::vector<Seat*>& seats, const std::vector<StepC
   StepResult result = model_->Await();
   if (!result.status.ok()) return LoseDevice(result.status);
   CHECK_EQ(result.chunks.size(), batch.size());
-  Observe(batch, absl::ToDoubleSeconds(context_->now() - begin), result.retrieval);
+  const double seconds = absl::ToDoubleSeconds(context_->now() - begin);
   // Before Apply, which may end a session whose tables the choices name.
   pool_->BetweenSteps(result.choices);
   for (size_t i = 0; i < batch.size(); ++i) {
     if (!batch[i].tokens.empty()) batch[i].memory->Publish(EndOf(batch[i]));
     seats[i]->sequence->Apply(batch[i], std::move(result.chunks[i]));
   }
+  Observe(batch, seconds, result.retrieval);
 }
 
 void StepLoop::LoseDevice(const absl::Status& why) {

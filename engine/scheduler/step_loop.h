@@ -37,7 +37,8 @@ class StepLoop {
 
   // RESOURCE_EXHAUSTED when max_sequences are there; UNAVAILABLE once the device is lost.
   absl::Status CheckRoom() const;
-  void Add(std::shared_ptr<Sequence> sequence);
+  // `arrival`: when its request came; none: now, once it is ready.
+  void Add(std::shared_ptr<Sequence> sequence, absl::Time arrival = absl::InfinitePast());
   // Every sequence is told `why`, and ends.
   void EndAll(const absl::Status& why);
 
