@@ -120,6 +120,14 @@ struct SnapshotInfo {
   absl::Time create_time;
 };
 
+// Where a request found what its session remembers, or a part of it.
+enum class StartTier : uint8_t {
+  kDevice,
+  kHost,
+  kDisk,      // it slept, and was loaded or computed again
+  kComputed,  // nowhere: nothing of its past had been computed
+};
+
 struct GenerateSpec {
   std::optional<SessionName> session;  // none: a throw-away session of `tenant`
   std::string tenant;
@@ -137,6 +145,9 @@ struct GenerateSpec {
   std::string fingerprint;  // of the request's body; the same id with another is refused
   int64_t resume_from = 0;
   std::optional<memory::Position> expected_position;
+  // The engine's own: when it got the request, and where its session was then.
+  absl::Time arrival = absl::InfinitePast();
+  StartTier start = StartTier::kComputed;
 };
 
 // Numbers that metrics are made from. Counters rise from the engine's start.
@@ -174,7 +185,7 @@ struct EngineStats {
   absl::Time heartbeat;      // the loop's last turn
 };
 
-// Hears of what happens, for metrics. Called on the loop's thread; must not block.
+// Hears of what happens, for metrics. Called on the loop's thread but for OnCommit; must not block.
 class EngineObserver {
  public:
   virtual ~EngineObserver() = default;
@@ -183,11 +194,14 @@ class EngineObserver {
     int64_t sequences = 0, decode_tokens = 0, prefill_tokens = 0;
     RetrievalStats retrieval;
   };
-  virtual void OnStep(const Step& step) {}
-  virtual void OnQueued(double seconds) {}      // from admission to the first step
-  virtual void OnFirstToken(double seconds) {}  // from admission to the first token
+  virtual void OnStep(const Step& step) {}  // after its tokens
+  virtual void OnQueued(double seconds) {}  // from a request's arrival to its first step
+  // From a request's arrival to its first token.
+  virtual void OnFirstToken(StartTier start, double seconds) {}
   virtual void OnInterToken(double seconds) {}
   virtual void OnWake(double seconds) {}  // a session that slept was loaded
+  // From the journal's getting what happened until it is durable. On the journal's thread.
+  virtual void OnCommit(double seconds) {}
 };
 
 // A writer's hold on a session while it appends. Destroying it lets the session go;

@@ -40,7 +40,8 @@ std::vector<memory::TokenId> EndTokens(const HybridModel& model,
 EngineImpl::EngineImpl(EngineParts parts)
     : parts_(std::move(parts)),
       chat_format_(FindChatFormat(parts_.tokenizer.get())),
-      ledger_(parts_.journal.get()),
+      ledger_(parts_.journal.get(),
+              [this](double seconds) { context_.observer->OnCommit(seconds); }),
       session_journal_(&ledger_, ComputerOf(parts_.build, parts_.device_kind)),
       tenants_(parts_.now),
       context_{.tokenizer = parts_.tokenizer.get(),
@@ -287,13 +288,31 @@ void EngineImpl::OpenAppend(SessionName name,
             [this, name, progress = std::move(progress)] { return StartAppend(name, progress); });
 }
 
+StartTier EngineImpl::StartOf(const std::optional<SessionName>& name) const {
+  if (!name) return StartTier::kComputed;
+  const auto session = sessions_.Find(*name);
+  if (!session.ok() || (*session)->position() == 0) return StartTier::kComputed;
+  switch (sessions_.TierOf(**session)) {
+    case SessionTier::kAsleep:
+      return (*session)->checkpoint == nullptr ? StartTier::kComputed : StartTier::kDisk;
+    case SessionTier::kHost:
+      return StartTier::kHost;
+    case SessionTier::kDevice:
+      return (*session)->computed() == 0 ? StartTier::kComputed : StartTier::kDevice;
+  }
+  return StartTier::kComputed;
+}
+
 void EngineImpl::Generate(GenerateSpec spec, Done<std::shared_ptr<GenerationReader>> done) {
-  mailbox_->Post([this, spec = std::move(spec), done = std::move(done)](absl::Status alive) {
-    if (!alive.ok()) return done(alive);
-    const bool needs_memory = generations_.NeedsMemory(spec);
-    auto work = [this, spec] { return generations_.Generate(spec); };
-    needs_memory ? Answer(spec.session, done, work) : Tell(done, work());
-  });
+  spec.arrival = context_.now();
+  mailbox_->Post(
+      [this, spec = std::move(spec), done = std::move(done)](absl::Status alive) mutable {
+        if (!alive.ok()) return done(alive);
+        spec.start = StartOf(spec.session);
+        const bool needs_memory = generations_.NeedsMemory(spec);
+        auto work = [this, spec] { return generations_.Generate(spec); };
+        needs_memory ? Answer(spec.session, done, work) : Tell(done, work());
+      });
 }
 
 absl::StatusOr<EngineImpl::Probe> EngineImpl::MakeProbe(

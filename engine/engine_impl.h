@@ -123,6 +123,7 @@ class EngineImpl : public Engine {
   // `work` may be tried several times.
   template <typename T, typename Work>
   void Answer(const std::optional<SessionName>& session, Done<T> done, Work work);
+  StartTier StartOf(const std::optional<SessionName>& name) const;
   // As SessionKeeper::WhenAwake; at once without a keeper.
   void WhenAwake(const SessionName& session, SessionKeeper::Then then);
   std::unique_ptr<SessionKeeper> MakeKeeper();

@@ -21,6 +21,11 @@ ABSL_FLAG(std::string, address, eidetic::ServerOptions().address,
           "host:port to serve gRPC on; port 0: the system chooses");
 ABSL_FLAG(std::string, metrics_address, "127.0.0.1:9464",
           "host:port to serve /metrics on for Prometheus; empty: no metrics");
+ABSL_FLAG(std::vector<std::string>, metrics_tenants, {},
+          "tenants whose answers and tokens are counted under their own names, 64 at most; all "
+          "others are counted as 'other'");
+ABSL_FLAG(std::string, log_format, "text",
+          "what standard error gets: text, or json: one object a line");
 ABSL_FLAG(std::string, data_folder, "",
           "where sessions are kept, so that they outlive the process; empty: they do not");
 ABSL_FLAG(std::string, adapter_folder, "",
@@ -257,6 +262,23 @@ absl::Status TakeMarks(const absl::Flag<double>& high, const absl::Flag<double>&
                       "and its low mark must be shares from 0 to 1, the low one no higher");
 }
 
+absl::Status TakeObservation(CommandLine* to) {
+  // A tenant's label is a series of its own in several metrics.
+  constexpr size_t kMaxTenants = 64;
+  const std::vector<std::string> tenants = absl::GetFlag(FLAGS_metrics_tenants);
+  if (tenants.size() > kMaxTenants) {
+    return InvalidField("--metrics_tenants",
+                        absl::StrCat("names ", tenants.size(), "; it may name ", kMaxTenants));
+  }
+  to->metrics_tenants = {tenants.begin(), tenants.end()};
+  const std::string format = absl::GetFlag(FLAGS_log_format);
+  if (format != "text" && format != "json") {
+    return InvalidField("--log_format", "must be text or json");
+  }
+  to->log_as_json = format == "json";
+  return absl::OkStatus();
+}
+
 absl::Status TakeRandomConfig(std::string* to) {
   const bool random = absl::GetFlag(FLAGS_random_weights);
   *to = absl::GetFlag(FLAGS_config);
@@ -326,6 +348,7 @@ absl::StatusOr<CommandLine> CommandLineFromFlags() {
   line.adapter_folder = absl::GetFlag(FLAGS_adapter_folder);
   const absl::Status status = First({
       TakeRandomConfig(&line.random_config),
+      TakeObservation(&line),
       TakeBackend(&line.backend),
       TakeLimits(&line.limits),
       TakeMarks(FLAGS_device_high_mark, FLAGS_device_low_mark, &line.limits.marks.device_high,

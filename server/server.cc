@@ -114,6 +114,7 @@ EideticServer::~EideticServer() {
 }
 
 void EideticServer::Shutdown(absl::Duration grace) {
+  metrics_->OnDraining();
   if (health_ != nullptr) health_->Stop();
   if (server_ == nullptr) return;
   server_->Shutdown(absl::ToChronoTime(absl::Now() + grace));

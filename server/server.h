@@ -69,7 +69,8 @@ class EideticServer {
         operations_(served_.engine),
         sessions_(&served_, &operations_, options.max_import_bytes),
         stream_threads_(std::make_shared<StreamThreads>(options.stream_threads)),
-        generation_(&served_, {stream_threads_, options.max_message_tokens, metrics}) {}
+        generation_(&served_, {stream_threads_, options.max_message_tokens, metrics}),
+        metrics_(metrics) {}
 
   const std::unique_ptr<Gate> gate_;
   const ServedModel served_;
@@ -79,6 +80,7 @@ class EideticServer {
   const std::shared_ptr<StreamThreads> stream_threads_;
   GenerationServiceImpl generation_;
   ModelServiceImpl models_{&served_};
+  Metrics* const metrics_;
   int port_ = 0;
   std::unique_ptr<grpc::Server> server_;
   std::unique_ptr<HealthWatcher> health_;

@@ -106,8 +106,8 @@ absl::StatusOr<Generations::Reader> Generations::TakeUp(const GenerateSpec& spec
   request->log.reset();
   Reader reader = request->record->Attach(spec.resume_from);
   loop_->Add(std::make_shared<GenerationSequence>(context_, std::move(session), *std::move(work),
-                                                  std::move(request)),
-             spec.tenant);
+                                                  std::move(request), spec),
+             spec.tenant, spec.arrival);
   return reader;
 }
 
@@ -226,8 +226,8 @@ absl::StatusOr<Generations::Reader> Generations::Begin(const GenerateSpec& spec,
                        .prompt_tokens = request->facts.prompt_tokens});
   Reader reader = request->record->Attach(0);
   loop_->Add(std::make_shared<GenerationSequence>(context_, std::move(session), *std::move(work),
-                                                  std::move(request)),
-             spec.tenant);
+                                                  std::move(request), spec),
+             spec.tenant, spec.arrival);
   return reader;
 }
 

@@ -37,7 +37,8 @@ absl::Status StepLoop::CheckRoom(const std::string& tenant) const {
                    " are taken by running requests; retry later, or raise the server's limit"));
 }
 
-void StepLoop::Add(std::shared_ptr<Sequence> sequence, const std::string& tenant) {
+void StepLoop::Add(std::shared_ptr<Sequence> sequence, const std::string& tenant,
+                   absl::Time arrival) {
   TenantBook::Account* const account = tenants_->Of(tenant);
   ++account->seats;
   // Until the next look at it: more may come before.
@@ -45,7 +46,8 @@ void StepLoop::Add(std::shared_ptr<Sequence> sequence, const std::string& tenant
   seats_.push_back({.sequence = std::move(sequence),
                     .account = account,
                     .arrival = arrivals_++,
-                    .last_step = steps_});
+                    .last_step = steps_,
+                    .ready_since = arrival});
 }
 
 void StepLoop::Run() {
@@ -184,7 +186,7 @@ void StepLoop::RunBatch(const std::vector<Seat*>& seats, const std::vector<StepC
   StepResult result = model_->Await();
   if (!result.status.ok()) return LoseDevice(result.status);
   CHECK_EQ(result.chunks.size(), batch.size());
-  Observe(batch, absl::ToDoubleSeconds(context_->now() - begin), result.retrieval);
+  const double seconds = absl::ToDoubleSeconds(context_->now() - begin);
   // Before Apply, which may end a session whose tables the choices name.
   pool_->BetweenSteps(result.choices);
   for (size_t i = 0; i < batch.size(); ++i) {
@@ -192,6 +194,7 @@ void StepLoop::RunBatch(const std::vector<Seat*>& seats, const std::vector<StepC
     if (!batch[i].tokens.empty()) batch[i].memory->Publish(EndOf(batch[i]));
     seats[i]->sequence->Apply(batch[i], std::move(result.chunks[i]));
   }
+  Observe(batch, seconds, result.retrieval);
 }
 
 void StepLoop::LoseDevice(const absl::Status& why) {

@@ -39,7 +39,9 @@ class StepLoop {
   // Whether a sequence of `tenant` may come. RESOURCE_EXHAUSTED when max_sequences are there, or as
   // many as one tenant may have; UNAVAILABLE once the device is lost.
   absl::Status CheckRoom(const std::string& tenant) const;
-  void Add(std::shared_ptr<Sequence> sequence, const std::string& tenant);
+  // `arrival`: when its request came; none: now, once it is ready.
+  void Add(std::shared_ptr<Sequence> sequence, const std::string& tenant,
+           absl::Time arrival = absl::InfinitePast());
   // Every sequence is told `why`, and ends.
   void EndAll(const absl::Status& why);
 
