@@ -1,7 +1,7 @@
 // A first scan of long histories in some channels of the keys: those where the query is largest.
 //
 // What: the partial score of every distant block (SparQ Attention, arXiv 2312.04985, over the
-//   index's codes), and in which of kPartialBins it falls; then the span, of the upper bins' blocks.
+//   index's codes), and in which of kPartialBins it falls; then the span, of the upper bins.
 // Thread safety: as LaunchQueue; the rest is device code. Ownership: borrows everything.
 // Preconditions: choices with `partial` have few columns and go by matrix units.
 #ifndef EIDETIC_ENGINE_BACKEND_CUDA_PARTIAL_SCAN_H_
