@@ -109,6 +109,7 @@ void StepLoop::Collect(std::vector<Seat*>* seats, std::vector<StepChunk>* chunks
 }
 
 bool StepLoop::MakeReady(Seat* seat, const StepChunk& chunk, absl::Time now) {
+  if (!chunk.memory->TakeLanded()) return false;
   if (EndOf(chunk) <= chunk.memory->reserved()) return true;
   const SpanPlan plan = PlanSpan(chunk.settings, context_->limits.block_tokens, /*retrieves=*/true,
                                  chunk.begin, chunk.kind);
@@ -142,6 +143,7 @@ void StepLoop::RunBatch(const std::vector<Seat*>& seats, const std::vector<StepC
   // Before Apply, which may end a session whose tables the choices name.
   pool_->BetweenSteps(result.choices);
   for (size_t i = 0; i < batch.size(); ++i) {
+    if (batch[i].memory->missed()) continue;  // nothing was published: it is computed again
     if (!batch[i].tokens.empty()) batch[i].memory->Publish(EndOf(batch[i]));
     seats[i]->sequence->Apply(batch[i], std::move(result.chunks[i]));
   }
@@ -158,6 +160,7 @@ void StepLoop::Observe(const std::vector<StepChunk>& batch, double seconds,
   EngineObserver::Step step{
       .seconds = seconds, .sequences = static_cast<int64_t>(batch.size()), .retrieval = retrieval};
   for (const StepChunk& chunk : batch) {
+    if (chunk.memory->missed()) continue;
     const bool decode = chunk.kind == memory::TokenKind::kGenerated;
     (decode ? step.decode_tokens : step.prefill_tokens) += chunk.tokens.size();
     recomputed_ += chunk.recomputed;
