@@ -48,6 +48,7 @@ void EngineTest::Start(EngineLimits limits, FakeModel::Draw draw, EngineObserver
        .build = build_,
        .device_kind = device_kind_,
        .page_form = page_form_,
+       .finds_late_pages = finds_late_pages_,
        .options = {.limits = limits, .observer = observer, .adapter_folder = adapter_folder_},
        .now = [this] { return absl::FromUnixSeconds(clock_seconds_.load()); }});
   ASSERT_TRUE(engine.ok()) << engine.status();

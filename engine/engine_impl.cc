@@ -466,15 +466,16 @@ std::unique_ptr<SessionKeeper> EngineImpl::MakeKeeper() {
                   .query_chunk_tokens = context_.limits.query_chunk_tokens,
                   .max_points = context_.limits.memory.points.max_points,
                   .limits = context_.limits.keeping,
+                  .finds_late_pages = parts_.finds_late_pages,
                   .wake = [mailbox = mailbox_] { mailbox->Wake(); },
                   .now = context_.now});
 }
 
-void EngineImpl::WhenAwake(const SessionName& session, SessionKeeper::Then then) {
+void EngineImpl::WhenAwake(const SessionName& session, MemoryNeed need, SessionKeeper::Then then) {
   if (!loop_.lost().ok()) return then(loop_.lost());
   const auto found = sessions_.Find(session);
   if (found.ok()) session_journal_.Needed(found->get());
-  keeper_ ? keeper_->WhenAwake(session, std::move(then)) : then(absl::OkStatus());
+  keeper_ ? keeper_->WhenAwake(session, need, std::move(then)) : then(absl::OkStatus());
 }
 
 void EngineImpl::CheckpointAll(absl::Time deadline, std::function<void(absl::Status)> done) {

@@ -125,7 +125,7 @@ class EngineImpl : public Engine {
   void Answer(const std::optional<SessionName>& session, Done<T> done, Work work);
   StartTier StartOf(const std::optional<SessionName>& name) const;
   // As SessionKeeper::WhenAwake; at once without a keeper.
-  void WhenAwake(const SessionName& session, SessionKeeper::Then then);
+  void WhenAwake(const SessionName& session, MemoryNeed need, SessionKeeper::Then then);
   std::unique_ptr<SessionKeeper> MakeKeeper();
   bool MakeRoom(int64_t pages);
 
@@ -146,6 +146,7 @@ class EngineImpl : public Engine {
                     done = std::move(done)](absl::Status alive) mutable {
       if (!alive.ok()) return done(alive);
       line_.Begin({.session = std::move(session),
+                   .need = MemoryNeed::kWhole,  // it is forked
                    .begin = std::move(begin),
                    .refuse = [done](const absl::Status& why) { done(why); }});
     });

@@ -68,6 +68,8 @@ class Backend {
   }
   virtual void AppendKv(const AppendKvParams& params) = 0;
   virtual void RetrieveSpan(const RetrieveSpanParams& params) = 0;
+  // Whether RetrieveSpan tells which blocks it wants that have no page; else all have one.
+  virtual bool finds_late_pages() const { return false; }
   virtual void SpanAttention(const SpanAttentionParams& params) = 0;
   virtual void SwiGlu(const SwiGluParams& params) = 0;
   virtual void CopyRows(const CopyRowsParams& params) = 0;

@@ -157,6 +157,7 @@ StepLoop::Crowd StepLoop::Collect() {
 }
 
 bool StepLoop::MakeReady(Seat* seat, const StepChunk& chunk, absl::Time now) {
+  if (!chunk.memory->TakeLanded()) return false;
   if (EndOf(chunk) <= chunk.memory->reserved()) return true;
   const SpanPlan plan = PlanSpan(chunk.settings, context_->limits.block_tokens, /*retrieves=*/true,
                                  chunk.begin, chunk.kind);
@@ -191,6 +192,7 @@ void StepLoop::RunBatch(const std::vector<Seat*>& seats, const std::vector<StepC
   pool_->BetweenSteps(result.choices);
   for (size_t i = 0; i < batch.size(); ++i) {
     tenants_->Served(seats[i]->account, std::max<int64_t>(1, batch[i].tokens.size()));
+    if (batch[i].memory->missed()) continue;  // nothing was published: it is computed again
     if (!batch[i].tokens.empty()) batch[i].memory->Publish(EndOf(batch[i]));
     seats[i]->sequence->Apply(batch[i], std::move(result.chunks[i]));
   }
@@ -208,6 +210,7 @@ void StepLoop::Observe(const std::vector<StepChunk>& batch, double seconds,
   EngineObserver::Step step{
       .seconds = seconds, .sequences = static_cast<int64_t>(batch.size()), .retrieval = retrieval};
   for (const StepChunk& chunk : batch) {
+    if (chunk.memory->missed()) continue;
     const bool decode = chunk.kind == memory::TokenKind::kGenerated;
     (decode ? step.decode_tokens : step.prefill_tokens) += chunk.tokens.size();
     recomputed_ += chunk.recomputed;

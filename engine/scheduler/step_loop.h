@@ -70,8 +70,9 @@ class StepLoop {
   bool Step();
   // Asks every sequence for its state; those that have ended leave.
   void LookAtAll();
-  // Room for the chunk, which was promised when its sequence was admitted. False while others share
-  // what has to move for it; a sequence that this holds up too long ends.
+  // Room for the chunk, which was promised when its sequence was admitted, and the late pages that
+  // its last try wanted. False while others share what has to move for it, and while pages are
+  // read; a sequence that room holds up too long ends.
   bool MakeReady(Seat* seat, const StepChunk& chunk, absl::Time now);
   // The ready sequences' next chunks, and what Plan is to know of them and of their tenants.
   struct Crowd {

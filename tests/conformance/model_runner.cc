@@ -91,6 +91,7 @@ RetrievalStats ModelRunner::Step(std::span<TestSession* const> sessions) {
   std::vector<std::vector<float>> logits = backend_.TakeLogits();
   CHECK_EQ(logits.size(), stepped.size());
   for (size_t i = 0; i < stepped.size(); ++i) {
+    if (stepped[i]->memory->missed()) continue;
     stepped[i]->memory->Publish(ends[i]);
     stepped[i]->logits = std::move(logits[i]);
   }
