@@ -199,11 +199,14 @@ void LoadedModel::KeepHiddenStates(StepBatch* batch) {
 void LoadedModel::RunOutputs(const StepBatch& batch) {
   const auto* residual = static_cast<const float*>(residual_.data());
   std::vector<OutputHead::Row> samples, scores;
-  size_t next = 0;  // among the batch's chunks: those with tokens, in the same order
+  std::vector<int64_t> row_begins(chunks_.size());  // of those with tokens
+  for (size_t i = 0; i < batch.chunks.size(); ++i) {
+    row_begins[batch.chunks[i] - chunks_.data()] = batch.row_begin[i];
+  }
   for (size_t i = 0; i < chunks_.size(); ++i) {
     const StepChunk& chunk = chunks_[i];
     const int64_t rows = static_cast<int64_t>(chunk.tokens.size());
-    const int64_t row_begin = rows > 0 ? batch.row_begin[next++] : 0;
+    const int64_t row_begin = row_begins[i];
     const auto hidden = [&](int64_t row) -> const void* {
       if (rows > 0) return residual + (row_begin + row) * description_.d_model;
       return static_cast<const std::byte*>(chunk.memory->state()) + state_layout_.hidden();

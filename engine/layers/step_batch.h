@@ -36,7 +36,8 @@ class Buffer {
 };
 
 // Chunks that have tokens, laid end to end. Chunks of 2, 3 and 4 tokens begin at
-// rows 0, 2 and 5, and `rows` is 9.
+// rows 0, 2 and 5, and `rows` is 9. Those of one adapter stand together, so that operations read
+// its weights once.
 //
 // Operations may run after their call returns, so whatever host memory they are given
 // is kept here until the step has ended.
