@@ -28,6 +28,7 @@
 #include "engine/layers/hybrid_model.h"
 #include "engine/scheduler/generation_record.h"
 #include "engine/scheduler/plan.h"
+#include "engine/scheduler/tenant_quota.h"
 #include "engine/session_name.h"
 #include "engine/text/chat_format.h"
 #include "engine/text/tokenizer.h"
@@ -43,7 +44,8 @@ struct EngineLimits {
   int32_t block_tokens = 32;         // S
   int32_t query_chunk_tokens = 512;  // C
   int32_t max_sessions = 4096;
-  int32_t max_sequences = 256;  // running or queued requests
+  int32_t max_sequences = 256;         // running or queued requests
+  int32_t max_tenant_sequences = 192;  // of one tenant: the others find room
   // For memory, while others may give some back; then it is answered RESOURCE_EXHAUSTED.
   absl::Duration max_memory_wait = absl::Seconds(30);
   int32_t max_generated_tokens = 65536;    // of one request
@@ -118,6 +120,14 @@ struct SnapshotInfo {
   absl::Time create_time;
 };
 
+// Where a request found what its session remembers, or a part of it.
+enum class StartTier : uint8_t {
+  kDevice,
+  kHost,
+  kDisk,      // it slept, and was loaded or computed again
+  kComputed,  // nowhere: nothing of its past had been computed
+};
+
 struct GenerateSpec {
   std::optional<SessionName> session;  // none: a throw-away session of `tenant`
   std::string tenant;
@@ -135,6 +145,9 @@ struct GenerateSpec {
   std::string fingerprint;  // of the request's body; the same id with another is refused
   int64_t resume_from = 0;
   std::optional<memory::Position> expected_position;
+  // The engine's own: when it got the request, and where its session was then.
+  absl::Time arrival = absl::InfinitePast();
+  StartTier start = StartTier::kComputed;
 };
 
 // Numbers that metrics are made from. Counters rise from the engine's start.
@@ -172,7 +185,7 @@ struct EngineStats {
   absl::Time heartbeat;      // the loop's last turn
 };
 
-// Hears of what happens, for metrics. Called on the loop's thread; must not block.
+// Hears of what happens, for metrics. Called on the loop's thread but for OnCommit; must not block.
 class EngineObserver {
  public:
   virtual ~EngineObserver() = default;
@@ -181,11 +194,14 @@ class EngineObserver {
     int64_t sequences = 0, decode_tokens = 0, prefill_tokens = 0;
     RetrievalStats retrieval;
   };
-  virtual void OnStep(const Step& step) {}
-  virtual void OnQueued(double seconds) {}      // from admission to the first step
-  virtual void OnFirstToken(double seconds) {}  // from admission to the first token
+  virtual void OnStep(const Step& step) {}  // after its tokens
+  virtual void OnQueued(double seconds) {}  // from a request's arrival to its first step
+  // From a request's arrival to its first token.
+  virtual void OnFirstToken(StartTier start, double seconds) {}
   virtual void OnInterToken(double seconds) {}
   virtual void OnWake(double seconds) {}  // a session that slept was loaded
+  // From the journal's getting what happened until it is durable. On the journal's thread.
+  virtual void OnCommit(double seconds) {}
 };
 
 // A writer's hold on a session while it appends. Destroying it lets the session go;
@@ -286,8 +302,9 @@ class Engine {
 
   // Log-probabilities of `tokens` after the session's past (or after nothing: then the first
   // token has none and is left out). Works on a fork: changes nothing. Setting *cancelled stops it.
+  // `tenant` is who asks.
   virtual void Score(std::optional<SessionName> session, memory::SpanSettings settings,
-                     std::vector<memory::TokenId> tokens, int32_t top_logprobs,
+                     std::string tenant, std::vector<memory::TokenId> tokens, int32_t top_logprobs,
                      std::shared_ptr<std::atomic<bool>> cancelled,
                      Done<std::vector<SampledToken>> done) = 0;
   // The blocks that `tokens` would retrieve, with text, by falling mass: passages merged as
@@ -313,6 +330,9 @@ class Engine {
   // Checkpoints every session: `done` gets OK once all are durable, or what is missing: at the
   // deadline, or when one could not be written. Without a data folder: OK.
   virtual void CheckpointAll(absl::Time deadline, std::function<void(absl::Status)> done) = 0;
+
+  // What tenants may take, from now on. What was admitted goes on.
+  virtual void SetQuotas(TenantQuotas quotas) = 0;
 
   virtual EngineStats Stats() const = 0;
   virtual const EngineLimits& limits() const = 0;

@@ -48,6 +48,7 @@ void EngineTest::Start(EngineLimits limits, FakeModel::Draw draw, EngineObserver
        .build = build_,
        .device_kind = device_kind_,
        .page_form = page_form_,
+       .finds_late_pages = finds_late_pages_,
        .options = {.limits = limits, .observer = observer, .adapter_folder = adapter_folder_},
        .now = [this] { return absl::FromUnixSeconds(clock_seconds_.load()); }});
   ASSERT_TRUE(engine.ok()) << engine.status();
@@ -194,8 +195,9 @@ Told EngineTest::Answer(GenerateSpec spec) {
 absl::StatusOr<std::vector<SampledToken>> EngineTest::Score(std::string id, std::string_view text) {
   std::optional<SessionName> session;
   if (!id.empty()) session = Name(id);
-  return Wait<absl::StatusOr<std::vector<SampledToken>>>(
-      [&](auto done) { engine_->Score(session, SmallSettings(), Ids(text), 0, nullptr, done); });
+  return Wait<absl::StatusOr<std::vector<SampledToken>>>([&](auto done) {
+    engine_->Score(session, SmallSettings(), "acme", Ids(text), 0, nullptr, done);
+  });
 }
 
 absl::StatusOr<Engine::SearchResult> EngineTest::Search(std::string id, std::string_view text,

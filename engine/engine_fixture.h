@@ -121,6 +121,7 @@ class EngineTest : public testing::Test {
   std::filesystem::path adapter_folder_;
   std::filesystem::path extents_;  // not empty: checkpoints are kept there
   memory::FileSystem* files_ = memory::FileSystem::Posix();
+  bool finds_late_pages_ = false;
   std::string build_ = "build 1", device_kind_ = "fake", page_form_ = "host";
   FakeModel* model_ = nullptr;
   std::atomic<int64_t> clock_seconds_{1'000'000};

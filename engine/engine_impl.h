@@ -24,6 +24,7 @@
 #include "engine/scheduler/room_line.h"
 #include "engine/scheduler/sequence.h"
 #include "engine/scheduler/step_loop.h"
+#include "engine/scheduler/tenant_book.h"
 #include "engine/session_operations.h"
 #include "engine/session_table.h"
 
@@ -67,7 +68,7 @@ class EngineImpl : public Engine {
                   std::function<void(memory::Position, memory::Position)> progress,
                   Done<std::shared_ptr<AppendStream>> done) override;
   void Generate(GenerateSpec spec, Done<std::shared_ptr<GenerationReader>> done) override;
-  void Score(std::optional<SessionName> session, memory::SpanSettings settings,
+  void Score(std::optional<SessionName> session, memory::SpanSettings settings, std::string tenant,
              std::vector<memory::TokenId> tokens, int32_t top_logprobs,
              std::shared_ptr<std::atomic<bool>> cancelled,
              Done<std::vector<SampledToken>> done) override;
@@ -81,6 +82,7 @@ class EngineImpl : public Engine {
 
   void CheckpointAll(absl::Time deadline, std::function<void(absl::Status)> done) override;
 
+  void SetQuotas(TenantQuotas quotas) override;
   EngineStats Stats() const override;
   const EngineLimits& limits() const override { return context_.limits; }
   const HybridModel& model() const override { return *parts_.model; }
@@ -121,8 +123,9 @@ class EngineImpl : public Engine {
   // `work` may be tried several times.
   template <typename T, typename Work>
   void Answer(const std::optional<SessionName>& session, Done<T> done, Work work);
+  StartTier StartOf(const std::optional<SessionName>& name) const;
   // As SessionKeeper::WhenAwake; at once without a keeper.
-  void WhenAwake(const SessionName& session, SessionKeeper::Then then);
+  void WhenAwake(const SessionName& session, MemoryNeed need, SessionKeeper::Then then);
   std::unique_ptr<SessionKeeper> MakeKeeper();
   bool MakeRoom(int64_t pages);
 
@@ -134,8 +137,8 @@ class EngineImpl : public Engine {
     SessionWork work;
   };
   absl::StatusOr<Probe> MakeProbe(const std::optional<SessionName>& session,
-                                  const memory::SpanSettings& settings,
-                                  const std::vector<memory::TokenId>& tokens) const;
+                                  const memory::SpanSettings& settings, const std::string& tenant,
+                                  const std::vector<memory::TokenId>& tokens);
   // What `begin` begins, once the session is awake and there is memory; as RoomLine::Request.
   template <typename T, typename Begin>
   void PostProbe(std::optional<SessionName> session, Begin begin, Done<T> done) {
@@ -143,6 +146,7 @@ class EngineImpl : public Engine {
                     done = std::move(done)](absl::Status alive) mutable {
       if (!alive.ok()) return done(alive);
       line_.Begin({.session = std::move(session),
+                   .need = MemoryNeed::kWhole,  // it is forked
                    .begin = std::move(begin),
                    .refuse = [done](const absl::Status& why) { done(why); }});
     });
@@ -183,6 +187,7 @@ class EngineImpl : public Engine {
   EngineObserver silent_;
   Ledger ledger_;
   SessionJournal session_journal_;
+  TenantBook tenants_;
   const EngineContext context_;
   memory::MemoryPool pool_;
   const std::shared_ptr<Mailbox> mailbox_;  // shared with readers and streams, which may outlive us

@@ -68,10 +68,16 @@ void Remember(const memory::SessionMemory& memory, memory::Position position, co
 void CheckPages(const memory::SessionMemory& memory, uint64_t past) {
   for (int32_t layer = 0; layer < memory.geometry().attention_layers; ++layer) {
     uint64_t hash = 0;
+    bool gap = false;  // before this row: late pages
     for (memory::Position p = 0; p < memory.published(); ++p) {
+      if (memory.pages(layer)[p / memory.geometry().layout.block_size] == nullptr) {
+        gap = true;
+        continue;
+      }
       const Row& row = RowAt(memory, layer, p);
       if (row.border != 0) hash = Mix(hash, row.border);
       hash = Mix(hash, row.token);
+      if (std::exchange(gap, false)) hash = row.hash;
       CHECK(row.hash == hash && row.layer == layer && row.mark == Mix(hash, layer))
           << "foreign bytes in layer " << layer << " at position " << p;
     }
@@ -92,6 +98,7 @@ void CheckIndex(const memory::SessionMemory& memory) {
   std::vector<memory::Bf16> tile(layout.tile_bytes(memory.summary()) / sizeof(memory::Bf16));
   for (int32_t layer = 0; layer < memory.geometry().attention_layers; ++layer) {
     for (memory::BlockIndex b = 0; b < memory.published() / layout.block_size; ++b) {
+      if (memory.pages(layer)[b] == nullptr) continue;
       SummarizeBlock(layout, memory.summary(), memory.pages(layer)[b], b, tile.data());
       const auto* held =
           static_cast<const memory::Bf16*>(memory.tiles(layer)[b / memory::kTileBlocks]);
@@ -101,6 +108,19 @@ void CheckIndex(const memory::SessionMemory& memory) {
       });
     }
   }
+}
+
+// Wants some late pages, which of them depends on where the chunk begins. Whether there were any.
+bool WantLatePages(const StepChunk& chunk) {
+  if (!chunk.memory->late()) return false;
+  const memory::MemoryGeometry& geometry = chunk.memory->geometry();
+  for (int32_t layer = 0; layer < geometry.attention_layers; ++layer) {
+    void* const* pages = chunk.memory->pages(layer);
+    for (memory::BlockIndex b = 0; b < chunk.begin / geometry.layout.block_size; ++b) {
+      if (pages[b] == nullptr && (b + chunk.begin) % 3 == 0) chunk.memory->Want(layer, b);
+    }
+  }
+  return chunk.memory->missed();
 }
 
 // Summaries of the blocks that [begin, end) has completed.
@@ -180,6 +200,7 @@ ChunkResult FakeModel::Compute(const StepChunk& chunk) const {
   CHECK(chunk.memory->summary() ==
         memory::SummaryFor(chunk.settings, chunk.memory->geometry().bounding));
   CHECK_LE(chunk.begin + static_cast<int64_t>(chunk.tokens.size()), chunk.memory->reserved());
+  if (!chunk.tokens.empty() && WantLatePages(chunk)) return {};
   CheckPages(*chunk.memory, state.hash);
   const bool indexed = SummaryVectors(chunk.memory->summary()) > 0;
   if (indexed) CheckIndex(*chunk.memory);
@@ -240,6 +261,7 @@ StepResult FakeModel::Await() {
   std::vector<SeenChunk> seen;
   for (const StepChunk& chunk : submitted_) {
     result.chunks.push_back(Compute(chunk));
+    if (chunk.memory->missed()) continue;
     AddChoices(chunk, result.chunks.back().span, &result.choices);
     seen.push_back({.begin = chunk.begin,
                     .tokens = static_cast<int64_t>(chunk.tokens.size()),

@@ -54,7 +54,7 @@ class FakeModel : public HybridModel {
     memory::TokenKind kind = memory::TokenKind::kAppended;
     ChunkOutput output = ChunkOutput::kNone;
   };
-  // The batches of all steps so far.
+  // The batches of all steps so far, without chunks that wanted late pages.
   std::vector<std::vector<SeenChunk>> steps() const;
 
  private:

@@ -1,5 +1,7 @@
 #include "engine/session.h"
 
+#include <glog/logging.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -30,6 +32,17 @@ absl::Status Session::Wake(memory::MemoryPool* pool) {
   if (!made.ok()) return memory::MarkShortage(made.status());
   memory = *std::move(made);
   return absl::OkStatus();
+}
+
+void Session::BeginAgain(memory::MemoryPool* pool, int32_t query_chunk_tokens) {
+  const memory::Position end = memory->reserved();
+  DropMemory();
+  absl::Status status = Wake(pool);
+  // What went was its own alone, and is as much as it needs.
+  if (status.ok()) status = memory->ReserveFor(settings.last(), end, query_chunk_tokens);
+  if (status.ok()) status = memory->BeginWork();
+  CHECK(status.ok()) << status;
+  memory->KeepPoints(!name.session.empty());
 }
 
 void Session::DropMemory() {

@@ -38,6 +38,12 @@ struct Snapshot {
 };
 struct Checkpoint;
 
+// How much of its memory a session must have.
+enum class MemoryNeed : uint8_t {
+  kToStep,  // pages may be late: steps that want them are taken again
+  kWhole,
+};
+
 struct Session {
   SessionName name;    // empty: a throw-away session, known to its work alone
   AdapterRef adapter;  // what all its past was computed with; null: the base model
@@ -70,6 +76,9 @@ struct Session {
 
   // Gives it memory, unless it has. RESOURCE_EXHAUSTED, a shortage, leaves it asleep.
   absl::Status Wake(memory::MemoryPool* pool);
+  // Its memory, of which pages are late and will not come, becomes that of a session of which
+  // nothing is computed, with the room that it has. Precondition: work holds it.
+  void BeginAgain(memory::MemoryPool* pool, int32_t query_chunk_tokens);
   // It sleeps.
   void DropMemory();
   // Gives its memory the index that the next token to compute needs. RESOURCE_EXHAUSTED: it

@@ -48,7 +48,7 @@ void ForgetBehind(Session* session, memory::Position end) {
   session->seen = std::max(session->seen, session->computed());
   if (session->computed() <= end) return;
   const SessionPin pin(session);
-  if (!session->memory->Rewind(end)) session->DropMemory();
+  if (session->memory->late() || !session->memory->Rewind(end)) session->DropMemory();
 }
 
 }  // namespace

@@ -14,6 +14,8 @@ namespace {
 // One part in so many of the device's pages is made free at once.
 constexpr int64_t kRoomShare = 64;
 
+bool IsLate(const Session& session) { return session.memory != nullptr && session.memory->late(); }
+
 }  // namespace
 
 absl::StatusOr<std::shared_ptr<Session>> SessionTable::Find(const SessionName& name) const {
@@ -78,7 +80,7 @@ absl::Status SessionTable::CheckNew(const SessionName& name) const {
         absl::StrCat("sessions: all ", rules_.max_sessions,
                      " are taken; delete some, or raise the server's limit of sessions"));
   }
-  return absl::OkStatus();
+  return rules_.check_quota ? rules_.check_quota(name.tenant) : absl::OkStatus();
 }
 
 bool SessionTable::MakeRoom(int64_t pages) {
@@ -242,7 +244,8 @@ absl::StatusOr<std::shared_ptr<Session>> SessionTable::Branch(
   history.Change(parent.position(), settings);
   if (absl::Status status = CheckSettings(history); !status.ok()) return status;
   std::unique_ptr<memory::SessionMemory> memory;
-  if (parent.memory != nullptr) {
+  // While pages are late it is as if the parent slept.
+  if (parent.memory != nullptr && !IsLate(parent)) {
     const SessionPin pin(&parent);
     auto fork = parent.memory->Fork(
         memory::SummaryFor(history.At(parent.computed()), pool_->geometry().bounding));
@@ -346,7 +349,7 @@ void SessionTable::Restore(std::vector<std::shared_ptr<Session>> sessions,
       session->read_time = std::max(session->read_time, old->second->last_use());
     }
     if (old != before.end() && old->second->segments == session->segments &&
-        old->second->computed() <= session->position()) {
+        old->second->computed() <= session->position() && !IsLate(*old->second)) {
       session->memory = std::move(old->second->memory);
     }
     const SessionName name = session->name;

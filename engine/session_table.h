@@ -42,6 +42,8 @@ class SessionTable {
     int32_t max_sessions = 0;
     absl::Duration request_retention;
     absl::Duration expire_after;  // as EngineLimits
+    // Whether a tenant may have one more; null: any may.
+    std::function<absl::Status(const std::string& tenant)> check_quota = nullptr;
   };
   SessionTable(memory::MemoryPool* pool, const Rules& rules, SessionJournal* journal,
                std::function<absl::Time()> now)

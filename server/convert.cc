@@ -188,8 +188,8 @@ absl::StatusOr<ScoreSpec> ToScoreSpec(const v1::ScoreRequest& request, const Ser
     return InvalidField("content", absl::StrCat("has ", count, " tokens; at most ", limit,
                                                 " are scored in one request: split it"));
   }
-  return ScoreSpec{std::move(target->session), target->settings, *std::move(tokens),
-                   request.top_logprobs()};
+  return ScoreSpec{std::move(target->session), target->settings, std::move(target->tenant),
+                   *std::move(tokens), request.top_logprobs()};
 }
 
 absl::Status CheckModel(const std::string& model, const std::string& field,

@@ -43,6 +43,7 @@ absl::StatusOr<int32_t> MessageTokens(const v1::GenerateRequest& request);
 struct ScoreSpec {
   std::optional<SessionName> session;
   memory::SpanSettings settings;  // without a session
+  std::string tenant;
   std::vector<TokenId> tokens;
   int32_t top_logprobs = 0;
 };

@@ -263,8 +263,8 @@ void FakeEngine::Generate(GenerateSpec spec, Done<std::shared_ptr<GenerationRead
   }
 }
 
-void FakeEngine::Score(std::optional<SessionName>, memory::SpanSettings, std::vector<TokenId>,
-                       int32_t, std::shared_ptr<std::atomic<bool>> cancelled,
+void FakeEngine::Score(std::optional<SessionName>, memory::SpanSettings, std::string,
+                       std::vector<TokenId>, int32_t, std::shared_ptr<std::atomic<bool>> cancelled,
                        Done<std::vector<SampledToken>> done) {
   Post([this, cancelled, done] {
     if (!hold_score) return done(score_result);

@@ -84,7 +84,7 @@ class FakeEngine : public Engine {
                   std::function<void(memory::Position, memory::Position)> progress,
                   Done<std::shared_ptr<AppendStream>> done) override;
   void Generate(GenerateSpec spec, Done<std::shared_ptr<GenerationReader>> done) override;
-  void Score(std::optional<SessionName> session, memory::SpanSettings settings,
+  void Score(std::optional<SessionName> session, memory::SpanSettings settings, std::string tenant,
              std::vector<TokenId> tokens, int32_t top_logprobs,
              std::shared_ptr<std::atomic<bool>> cancelled,
              Done<std::vector<SampledToken>> done) override;
@@ -95,6 +95,7 @@ class FakeEngine : public Engine {
   void ListAdapters(std::string tenant, std::string after, int32_t limit,
                     Done<std::vector<AdapterInfo>> done) override;
   void CheckpointAll(absl::Time deadline, std::function<void(absl::Status)> done) override;
+  void SetQuotas(TenantQuotas quotas) override {}
   EngineStats Stats() const override;
   const EngineLimits& limits() const override { return engine_limits; }
   const HybridModel& model() const override { return model_; }

@@ -25,6 +25,8 @@ class ForwardingBackend : public Backend {
   memory::BlockIndexer* indexer() override { return backend_->indexer(); }
   size_t activation_bytes() const override { return backend_->activation_bytes(); }
   int32_t kv_element_bytes() const override { return backend_->kv_element_bytes(); }
+  size_t ssm_element_bytes() const override { return backend_->ssm_element_bytes(); }
+  bool finds_late_pages() const override { return backend_->finds_late_pages(); }
   memory::SummaryKind bounding() const override { return backend_->bounding(); }
   absl::StatusOr<std::unique_ptr<Matrix>> LoadMatrix(const TensorView& view) override {
     return backend_->LoadMatrix(view);

@@ -175,7 +175,7 @@ struct SelectiveScanParams {
   int32_t heads = 0, head_dim = 0, groups = 0, d_state = 0;
   void* out = nullptr;                   // [T, heads*head_dim]
   std::span<const StateSpan> sequences;  // host
-  size_t state_offset = 0;               // in bytes; there: float32 [heads, head_dim, d_state]
+  size_t state_offset = 0;  // in bytes; there: [heads, head_dim, d_state] of ssm_element_bytes()
 };
 
 // One query chunk of one sequence within one attention layer.
@@ -183,7 +183,7 @@ struct AttentionChunk {
   int64_t row_begin = 0;
   int64_t row_count = 0;         // >= 1
   memory::Position begin = 0;    // position of the first row
-  void* const* pages = nullptr;  // [block] addresses
+  void* const* pages = nullptr;  // [block] addresses; null: late (Backend::finds_late_pages)
   void* const* tiles = nullptr;  // [block / 16] addresses; null when summary is kNone
   memory::SummaryKind summary = memory::SummaryKind::kNone;
 };
@@ -220,6 +220,12 @@ struct RetrievalStats {
   double seconds = 0;      // spent in retrieval; 0 where it is not timed: on a GPU
 };
 
+// A block that a choice wanted and that has no page yet.
+struct LateBlock {
+  int32_t chunk = 0;  // index into chunks
+  memory::BlockIndex block = 0;
+};
+
 // For each request and KV head the chosen blocks, ascending. See memory/span_retrieval.h.
 struct RetrieveSpanParams {
   const void* q = nullptr;  // [T, q_heads*head_dim], row stride q_stride, before RoPE
@@ -232,6 +238,9 @@ struct RetrieveSpanParams {
   int32_t* blocks = nullptr;
   int32_t max_span = 0;             // at least every request's span_blocks
   RetrievalStats* stats = nullptr;  // host; added to, valid after Synchronize
+  // Host; added to, some maybe more than once; null: no page is late. Of those chosen, `blocks`
+  // has another block that is there, so that the step can go on: its chunk is void.
+  std::vector<LateBlock>* late = nullptr;
 };
 
 // Attention of one chunk: sinks, then span, then window, in this order, one online

@@ -31,7 +31,7 @@ class LoadedModel final : public HybridModel {
       : description_(std::move(description)),
         content_hash_(std::move(content_hash)),
         backend_(backend),
-        state_layout_(description_),
+        state_layout_(description_, backend->ssm_element_bytes()),
         residual_(backend->arena()),
         mamba2_buffers_(backend->arena()),
         attention_buffers_(backend->arena()),

@@ -132,6 +132,7 @@ void SeAttentionLayer::Retrieve(Backend* backend, const StepBatch& batch,
     const bool wanted = batch.chunks[request.chunk]->want_span;
     if (wanted && request.span_row >= 0) request.mass = mass + request.span_row * row;
   }
+  std::vector<LateBlock> late;
   backend->RetrieveSpan({.q = q,
                          .q_stride = q_stride,
                          .q_heads = description_.attention.q_heads,
@@ -140,7 +141,11 @@ void SeAttentionLayer::Retrieve(Backend* backend, const StepBatch& batch,
                          .requests = trace_.retrievals,
                          .blocks = blocks,
                          .max_span = trace_.max_span,
-                         .stats = stats});
+                         .stats = stats,
+                         .late = backend->finds_late_pages() ? &late : nullptr});
+  for (const LateBlock& wanted : late) {
+    batch.chunks[wanted.chunk]->memory->Want(index_, wanted.block);
+  }
 }
 
 void* SeAttentionLayer::Project(Backend* backend, const StepBatch& batch, size_t conv_offset,

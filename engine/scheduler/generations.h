@@ -60,8 +60,8 @@ class Generations {
                                 std::shared_ptr<Request> request);
   absl::StatusOr<Reader> Begin(const GenerateSpec& spec, std::shared_ptr<Session> session);
   absl::Status CheckBegin(const GenerateSpec& spec, const Session* session) const;
-  // Why nothing can begin now, if so.
-  absl::Status CheckRoom() const;
+  // Why the tenant can begin nothing now, if so.
+  absl::Status CheckRoom(const std::string& tenant) const;
   // Of the requests without a session.
   RequestBook& BookOf(const std::string& tenant);
   // Of a request without a session.

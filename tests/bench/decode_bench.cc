@@ -48,6 +48,7 @@ ABSL_FLAG(int32_t, candidate_budget, 1024, "two-stage: blocks re-ranked at most"
 ABSL_FLAG(int32_t, scan_channels, 0, "channels of a first partial scan; 0: all at once");
 ABSL_FLAG(int32_t, hit_steps, 8,
           "further steps whose choices are compared with the exact rule's; 0: none");
+ABSL_FLAG(bool, cuda_bf16_state, false, "as of eidetic-server");
 ABSL_FLAG(bool, roofs, true, "measure copy and product rates first");
 
 namespace eidetic::bench {
@@ -90,7 +91,7 @@ StepBytes CountBytes(const BenchModel& model, const memory::SpanSettings& settin
   const int64_t embedding = d.tied_embeddings ? 0 : int64_t{d.vocab_size} * d.d_model;
   StepBytes bytes;
   bytes.weights = 2.0 * (model.model().parameter_count() - embedding);
-  bytes.states = 2.0 * batch * StateElements(d) * sizeof(float);
+  bytes.states = 2.0 * batch * model.geometry().state_bytes;
   for (const LayerDescription& layer : d.layers) {
     if (layer.mixer != MixerKind::kAttention) continue;
     const SpanPlan plan = PlanSpan(settings, layout.block_size, layer.retrieves, history,
@@ -216,7 +217,8 @@ std::string ReadFile(const std::string& path) {
 }
 
 void Run() {
-  auto created = CreateBackend({.device = absl::GetFlag(FLAGS_device)});
+  auto created = CreateBackend({.device = absl::GetFlag(FLAGS_device),
+                                .cuda = {.bf16_state = absl::GetFlag(FLAGS_cuda_bf16_state)}});
   CHECK(created.ok()) << created.status();
   Backend* backend = created->get();
   Roofs roofs;

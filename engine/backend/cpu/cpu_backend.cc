@@ -55,6 +55,7 @@ class CpuBackend : public Backend {
   memory::BlockIndexer* indexer() override { return &indexer_; }
   size_t activation_bytes() const override { return sizeof(float); }
   int32_t kv_element_bytes() const override { return sizeof(float); }
+  bool finds_late_pages() const override { return true; }
 
   absl::StatusOr<std::unique_ptr<Matrix>> LoadMatrix(const TensorView& view) override {
     return LoadStacked({&view, 1});

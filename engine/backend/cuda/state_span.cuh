@@ -14,11 +14,13 @@
 
 namespace eidetic::cuda {
 
-__device__ inline const float* DeviceStateIn(const StateSpan& span, size_t offset) {
-  return reinterpret_cast<const float*>(static_cast<const char*>(span.state_in) + offset);
+template <typename S = float>
+__device__ inline const S* DeviceStateIn(const StateSpan& span, size_t offset) {
+  return reinterpret_cast<const S*>(static_cast<const char*>(span.state_in) + offset);
 }
-__device__ inline float* DeviceStateOut(const StateSpan& span, size_t offset) {
-  return reinterpret_cast<float*>(static_cast<char*>(span.state_out) + offset);
+template <typename S = float>
+__device__ inline S* DeviceStateOut(const StateSpan& span, size_t offset) {
+  return reinterpret_cast<S*>(static_cast<char*>(span.state_out) + offset);
 }
 
 // With which weights a span's rows are convolved; `own` null: all with the same.
