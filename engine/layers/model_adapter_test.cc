@@ -145,7 +145,7 @@ class ModelAdapterTest : public Test {
     const ModelAdapter* adapter = nullptr;
   };
   // What the model says of each text's tokens, all texts side by side, in steps of `chunk` tokens;
-  // of every token the logprobs of the 20 best.
+  // of every token the best one's id, its own logprob and those of the 20 best.
   std::vector<std::vector<float>> Score(HybridModel* model, const std::vector<Text>& texts,
                                         int32_t chunk) {
     memory::MemoryPool pool(backend_->arena(), backend_->indexer(), model->Geometry(kBlock),
@@ -185,6 +185,7 @@ class ModelAdapterTest : public Test {
         memories[whose[s]]->Publish(steps[s].begin + std::ssize(steps[s].tokens));
         for (const SampledToken& token : result.chunks[s].scored) {
           scores[whose[s]].push_back(token.logprob);
+          scores[whose[s]].push_back(static_cast<float>(token.top[0].token));
           for (const TokenLogprob& top : token.top) scores[whose[s]].push_back(top.logprob);
         }
       }
