@@ -38,6 +38,14 @@ ModelRunner::ModelRunner(const std::filesystem::path& folder, const Options& opt
       backend_.host_arena() == nullptr ? &host_arena_ : backend_.host_arena());
 }
 
+std::shared_ptr<const ModelAdapter> ModelRunner::LoadAdapter(const std::filesystem::path& folder) {
+  const auto weights = AdapterWeights::Open(folder);
+  CHECK(weights.ok()) << weights.status();
+  auto adapter = model_->LoadAdapter(**weights);
+  CHECK(adapter.ok()) << adapter.status();
+  return *std::move(adapter);
+}
+
 TestSession ModelRunner::NewSession(const memory::SpanSettings& settings) {
   TestSession session;
   session.settings = settings;
@@ -55,6 +63,7 @@ TestSession ModelRunner::Fork(const TestSession& parent, const memory::SpanSetti
   TestSession child;
   child.settings = settings;
   child.log = parent.log;
+  child.adapter = parent.adapter;
   child.logits = parent.logits;
   absl::StatusOr<std::unique_ptr<memory::SessionMemory>> memory =
       parent.memory->Fork(memory::SummaryFor(settings, pool_->geometry().bounding));
@@ -79,6 +88,7 @@ RetrievalStats ModelRunner::Step(std::span<TestSession* const> sessions) {
     step.kind = chunk.kind;
     step.memory = session->memory.get();
     step.settings = session->settings;
+    step.adapter = session->adapter.get();
     step.output = ChunkOutput::kSample;
     static const SamplingParams kGreedy = {.temperature = 0.0f};
     step.sample = {.params = &kGreedy, .position = chunk.end};
@@ -119,6 +129,7 @@ std::vector<std::vector<float>> ModelRunner::Append(TestSession* session,
     step.kind = chunk.kind;
     step.memory = session->memory.get();
     step.settings = session->settings;
+    step.adapter = session->adapter.get();
     step.output = ChunkOutput::kScore;
     step.targets = ids;
     model_->Submit({step});

@@ -29,6 +29,7 @@ struct TestSession {
   memory::TokenLog log;
   std::unique_ptr<memory::SessionMemory> memory;
   std::vector<float> logits;
+  std::shared_ptr<const ModelAdapter> adapter;  // null: the base model
 };
 
 class ModelRunner {
@@ -49,6 +50,8 @@ class ModelRunner {
   explicit ModelRunner(const std::filesystem::path& folder) : ModelRunner(folder, Options()) {}
   ModelRunner(const std::filesystem::path& folder, const Options& options);
 
+  // Of a folder in PEFT's form.
+  std::shared_ptr<const ModelAdapter> LoadAdapter(const std::filesystem::path& folder);
   TestSession NewSession(const memory::SpanSettings& settings);
   TestSession Fork(const TestSession& parent);
   // With other settings for what is computed from now on.

@@ -7,6 +7,7 @@
 #include <fstream>
 #include <string>
 
+#include "absl/time/clock.h"
 #include "tests/end_to_end/requests.h"
 #include "tests/end_to_end/server_process.h"
 
@@ -46,9 +47,7 @@ class AdaptersTest : public ::testing::Test {
     content.set_text(" and then they went home again.");
     const auto score = session.Score(content);
     EXPECT_TRUE(score.ok()) << score.status();
-    double sum = 0;
-    for (const v1::LogprobEntry& entry : score->logprobs()) sum += entry.chosen().logprob();
-    return sum;
+    return score.ok() ? score->total_logprob() : 0;
   }
 
   const fs::path root_ = fs::path(std::getenv("TEST_TMPDIR")) / "adapters_test";

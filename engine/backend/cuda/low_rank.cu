@@ -117,7 +117,6 @@ void LowRank(const LowRankParams& params, Context* context) {
   if (params.segments.empty()) return;
   const LowRankSegment& last = params.segments.back();
   LowRankArgs args = {.x = params.x,
-                      .segments = context->queue->Stage(params.segments),
                       .out = params.out,
                       .cols = params.cols,
                       .outputs = params.outputs,
@@ -129,7 +128,9 @@ void LowRank(const LowRankParams& params, Context* context) {
     args.max_rank = std::max(args.max_rank, segment.rank);
   }
   const int64_t rows = args.end_row - args.first_row;
+  // Before anything is staged: scratch that grows flushes, and staged data lives for one flush.
   args.inner = static_cast<float*>(context->scratch->Take(rows * args.max_rank * sizeof(float)));
+  args.segments = context->queue->Stage(params.segments);
   const auto tiles = static_cast<uint32_t>(CeilDiv(rows, kTileRows));
   const auto parts = [](int64_t whole, int64_t part) {
     return static_cast<uint32_t>(CeilDiv(whole, part));
