@@ -163,8 +163,6 @@ def describe_run(options, book, phrasings_path):
         "seed": options.seed,
         "settings": list(options.settings),
         "perplexity_settings": list(options.perplexity_settings),
-        "full_up_to": options.full_up_to,
-        "sets": list(options.sets),
         "chat_families": list(options.chat_families),
         "device": options.device,
     }
