@@ -14,6 +14,8 @@ namespace {
 // One part in so many of the device's pages is made free at once.
 constexpr int64_t kRoomShare = 64;
 
+bool IsLate(const Session& session) { return session.memory != nullptr && session.memory->late(); }
+
 }  // namespace
 
 absl::StatusOr<std::shared_ptr<Session>> SessionTable::Find(const SessionName& name) const {
@@ -78,7 +80,7 @@ absl::Status SessionTable::CheckNew(const SessionName& name) const {
         absl::StrCat("sessions: all ", rules_.max_sessions,
                      " are taken; delete some, or raise the server's limit of sessions"));
   }
-  return absl::OkStatus();
+  return rules_.check_quota ? rules_.check_quota(name.tenant) : absl::OkStatus();
 }
 
 bool SessionTable::MakeRoom(int64_t pages) {
@@ -140,13 +142,14 @@ absl::StatusOr<SessionInfo> SessionTable::Create(const Creation& creation,
   if (absl::IsResourceExhausted(session.status())) session = Assemble(settings, nullptr);
   if (!session.ok()) return session.status();
   (*session)->expire_after = creation.expire_after.value_or(rules_.expire_after);
+  (*session)->adapter = creation.adapter;
   return Insert(creation, *std::move(session));
 }
 
 absl::StatusOr<SessionInfo> SessionTable::Fork(
     const SessionName& parent_name, const Creation& creation,
     const std::function<void(memory::SpanSettings*)>& edit,
-    std::optional<memory::Position> expected_position) {
+    const std::optional<NewAdapter>& adapter, std::optional<memory::Position> expected_position) {
   absl::StatusOr<std::optional<SessionInfo>> before = MadeBefore(creation);
   if (!before.ok()) return before.status();
   if (*before) return **before;
@@ -161,7 +164,7 @@ absl::StatusOr<SessionInfo> SessionTable::Fork(
   if (!status.ok()) return status;
   memory::SpanSettings settings = (*parent)->settings.last();
   edit(&settings);
-  absl::StatusOr<std::shared_ptr<Session>> child = Branch(**parent, settings);
+  absl::StatusOr<std::shared_ptr<Session>> child = ForkWith(**parent, settings, adapter);
   if (!child.ok()) return child.status();
   (*child)->expire_after = (*parent)->expire_after;
   return Insert(creation, *std::move(child));
@@ -241,7 +244,8 @@ absl::StatusOr<std::shared_ptr<Session>> SessionTable::Branch(
   history.Change(parent.position(), settings);
   if (absl::Status status = CheckSettings(history); !status.ok()) return status;
   std::unique_ptr<memory::SessionMemory> memory;
-  if (parent.memory != nullptr) {
+  // While pages are late it is as if the parent slept.
+  if (parent.memory != nullptr && !IsLate(parent)) {
     const SessionPin pin(&parent);
     auto fork = parent.memory->Fork(
         memory::SummaryFor(history.At(parent.computed()), pool_->geometry().bounding));
@@ -256,6 +260,33 @@ absl::StatusOr<std::shared_ptr<Session>> SessionTable::Branch(
   session->seen = std::max(parent.seen, parent.computed());
   session->bit_identical = parent.bit_identical;
   session->computed_by = parent.computed_by;
+  session->adapter = parent.adapter;
+  return session;
+}
+
+absl::StatusOr<std::shared_ptr<Session>> SessionTable::ForkWith(
+    const Session& parent, const memory::SpanSettings& settings,
+    const std::optional<NewAdapter>& adapter) const {
+  const bool same = !adapter || BindingOf(adapter->adapter) == BindingOf(parent.adapter);
+  if (same) return Branch(parent, settings);
+  if (absl::Status status = CheckLoaded(adapter->adapter); !status.ok()) return status;
+  if (parent.position() > 0 && !adapter->reingest) {
+    const auto name = [](const AdapterRef& ref) {
+      return ref == nullptr ? "the base model" : ref->name.ToString();
+    };
+    return absl::FailedPreconditionError(absl::StrCat(
+        "adapter: the session's past was computed with ", name(parent.adapter),
+        " and is no past of ", name(adapter->adapter),
+        "; set reingest to compute its tokens again, or fork it with the adapter that it has"));
+  }
+  memory::SettingsHistory history = parent.settings;
+  history.Change(parent.position(), settings);
+  if (absl::Status status = CheckSettings(history); !status.ok()) return status;
+  // Of the parent's past it has the tokens alone.
+  std::shared_ptr<Session> session = Assemble(history, nullptr);
+  session->log = parent.log;
+  session->segments = parent.segments;
+  session->adapter = adapter->adapter;
   return session;
 }
 
@@ -281,7 +312,8 @@ SessionInfo SessionTable::InfoOf(const Session& session) const {
           .tier = TierOf(session),
           .last_use_time = session.last_use(),
           .expire_after = session.expire_after,
-          .bit_identical = session.bit_identical};
+          .bit_identical = session.bit_identical,
+          .adapter = session.adapter == nullptr ? "" : session.adapter->name.adapter};
 }
 
 SessionInfo SessionTable::InfoOf(const DamagedSession& session) {
@@ -317,7 +349,7 @@ void SessionTable::Restore(std::vector<std::shared_ptr<Session>> sessions,
       session->read_time = std::max(session->read_time, old->second->last_use());
     }
     if (old != before.end() && old->second->segments == session->segments &&
-        old->second->computed() <= session->position()) {
+        old->second->computed() <= session->position() && !IsLate(*old->second)) {
       session->memory = std::move(old->second->memory);
     }
     const SessionName name = session->name;

@@ -107,6 +107,7 @@ absl::StatusOr<std::unique_ptr<SessionMemory>> SessionMemory::Create(MemoryPool*
 }
 
 SessionMemory::~SessionMemory() {
+  if (late()) late_->Abandon();
   if (working()) EndWork();
   GiveAside(0);
   pool_->slots().Release(current_);
@@ -122,6 +123,7 @@ int64_t SessionMemory::TilesFor(int64_t blocks) const {
 }
 
 absl::StatusOr<std::unique_ptr<SessionMemory>> SessionMemory::Fork(SummaryKind summary) const {
+  CHECK(!late());
   absl::StatusOr<std::unique_ptr<SessionMemory>> created = Create(pool_, summary);
   if (!created.ok()) return created.status();
   SessionMemory& child = **created;
@@ -215,6 +217,7 @@ void SessionMemory::Trim(Position end) {
 }
 
 std::unique_ptr<SessionImage> SessionMemory::Image(int64_t first_block, int64_t first_tile) const {
+  CHECK(!late());
   const MemoryGeometry& geometry = pool_->geometry();
   const int64_t complete = published_ / geometry.layout.block_size;
   const int64_t blocks = BlocksFor(published_);
@@ -249,6 +252,7 @@ absl::Status SessionMemory::Reindex(SummaryKind summary) {
 }
 
 void SessionMemory::BuildIndex() {
+  CHECK(!late());
   if (summary_ == SummaryKind::kNone) return;
   const PageLayout& layout = pool_->geometry().layout;
   const auto blocks = static_cast<BlockIndex>(published_ / layout.block_size);
@@ -273,7 +277,7 @@ void SessionMemory::EndWork() {
 }
 
 void SessionMemory::Publish(Position end) {
-  CHECK(working()) << "nothing to publish";
+  CHECK(working() && !missed_) << "nothing to publish";
   CHECK_GE(end, published_);
   CHECK_LE(end, reserved());
   published_ = end;
@@ -282,7 +286,7 @@ void SessionMemory::Publish(Position end) {
 }
 
 bool SessionMemory::Rewind(Position position) {
-  CHECK(!working()) << "work runs";
+  CHECK(!working() && !late()) << "work runs";
   const StatePointPtr point = points_.Find(position);
   if (point == nullptr) return false;
   const int64_t complete = point->position / pool_->geometry().layout.block_size;

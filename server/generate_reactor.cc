@@ -4,6 +4,7 @@
 #include <utility>
 #include <variant>
 
+#include "absl/time/clock.h"
 #include "server/convert.h"
 #include "server/grpc_status.h"
 #include "server/rpc.h"
@@ -33,6 +34,8 @@ absl::Status GenerateReactor::Submit(const grpc::ByteBuffer& bytes) {
   auto spec = ToGenerateSpec(request, *served_);
   if (!spec.ok()) return spec.status();
   logprobs_ = request.has_logprobs();
+  facts_.tenant = spec->session ? spec->session->tenant : spec->tenant;
+  facts_.request_id = spec->request_id;
   served_->engine->Generate(*std::move(spec), [self = shared_from_this()](auto reader) {
     self->OnOpened(std::move(reader));
   });
@@ -87,8 +90,19 @@ void GenerateReactor::Advance() {
   if (write) return StartWrite(&message_);
   if (wait_for != nullptr) return WaitFor(*wait_for);
   dropped.reset();  // before the client hears of the end: the session's writer is free then
-  metrics_->CountRpc(kGenerateMethod, end.code());
+  Count(end);
   Finish(ToGrpcStatus(end));
+}
+
+void GenerateReactor::Count(const absl::Status& end) {
+  metrics_->CountRpc(kGenerateMethod, end.code(), std::string(end.message()));
+  facts_.code = end.code();
+  facts_.time = absl::Now() - begin_;
+  facts_.trace_id = TraceIdOf(context_->client_metadata());
+  LogCall(facts_);
+  if (facts_.tenant.empty()) return;  // refused before it was known
+  metrics_->CountGeneration(facts_.tenant, end.code());
+  metrics_->CountTenantTokens(facts_.tenant, facts_.prompt_tokens, facts_.generated_tokens);
 }
 
 void GenerateReactor::AdvanceElsewhere() {
@@ -121,6 +135,7 @@ void GenerateReactor::Take(const GenerationEvent& event) {
   v1::GenerateResponse response;
   if (const auto* start = std::get_if<GenerationStart>(&event)) {
     *response.mutable_start() = ToProto(*start);
+    facts_.prompt_tokens = start->prompt_tokens;
   } else if (const auto* token = std::get_if<TokenEvent>(&event)) {
     GatherTokens(*token, &response);
   } else {
@@ -136,6 +151,7 @@ void GenerateReactor::GatherTokens(const TokenEvent& first, v1::GenerateResponse
   v1::TokenDelta delta = ToProto(first, logprobs_, tokenizer);
   if (message_tokens_ > 1) ahead_ = reader_->TryNext();
   const TokenEvent* next = ahead_ ? std::get_if<TokenEvent>(&*ahead_) : nullptr;
+  ++facts_.generated_tokens;
   if (next == nullptr) {
     *response->mutable_delta() = std::move(delta);
     return;
@@ -145,6 +161,7 @@ void GenerateReactor::GatherTokens(const TokenEvent& first, v1::GenerateResponse
   *deltas.add_tokens() = std::move(delta);
   while (next != nullptr && deltas.tokens_size() < message_tokens_ && bytes < kFullMessageBytes) {
     *deltas.add_tokens() = ToProto(*next, logprobs_, tokenizer);
+    ++facts_.generated_tokens;
     bytes += deltas.tokens().rbegin()->ByteSizeLong();
     ahead_ = reader_->TryNext();
     next = ahead_ ? std::get_if<TokenEvent>(&*ahead_) : nullptr;

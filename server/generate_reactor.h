@@ -21,8 +21,10 @@
 
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
+#include "absl/time/clock.h"
 #include "eidetic/v1/generation_service.pb.h"
 #include "engine/engine.h"
+#include "server/call_log.h"
 #include "server/metrics.h"
 #include "server/served_model.h"
 #include "server/stream_threads.h"
@@ -74,6 +76,9 @@ class GenerateReactor final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   void GatherTokens(const TokenEvent& first, v1::GenerateResponse* response)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
+  // The stream ends: into metrics and log.
+  void Count(const absl::Status& end);
+
   void OnWriteDone(bool ok) override;
   void OnCancel() override;
   void OnDone() override { self_.reset(); }
@@ -82,6 +87,8 @@ class GenerateReactor final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   const ServedModel* const served_;
   const std::shared_ptr<StreamThreads> threads_;
   Metrics* const metrics_;
+  const absl::Time begin_ = absl::Now();
+  CallFacts facts_;  // as `message_`, then whoever finishes
   bool logprobs_ = false;
   int32_t message_tokens_;  // of one message, at most
   std::shared_ptr<GenerateReactor> self_;

@@ -16,6 +16,7 @@
 #include "absl/time/time.h"
 #include "server/generation_service.h"
 #include "server/health.h"
+#include "server/identity/file_watcher.h"
 #include "server/identity/gate.h"
 #include "server/identity/identity_options.h"
 #include "server/metrics.h"
@@ -39,6 +40,7 @@ struct ServerOptions {
   bool enable_reflection = true;
   IdentityOptions identity = {};
   int64_t max_import_bytes = int64_t{256} << 20;
+  std::string tenant_quotas = "";  // see tenant_quotas_file.h; empty: none
 };
 
 class EideticServer {
@@ -57,6 +59,9 @@ class EideticServer {
   void Shutdown(absl::Duration grace);
 
  private:
+  // Gives the engine what the file says, now and whenever it changes.
+  absl::Status WatchQuotas(const std::string& path);
+
   EideticServer(ServedModel served, std::unique_ptr<Gate> gate, Metrics* metrics,
                 const ServerOptions& options)
       : gate_(std::move(gate)),
@@ -64,7 +69,8 @@ class EideticServer {
         operations_(served_.engine),
         sessions_(&served_, &operations_, options.max_import_bytes),
         stream_threads_(std::make_shared<StreamThreads>(options.stream_threads)),
-        generation_(&served_, {stream_threads_, options.max_message_tokens, metrics}) {}
+        generation_(&served_, {stream_threads_, options.max_message_tokens, metrics}),
+        metrics_(metrics) {}
 
   const std::unique_ptr<Gate> gate_;
   const ServedModel served_;
@@ -74,9 +80,11 @@ class EideticServer {
   const std::shared_ptr<StreamThreads> stream_threads_;
   GenerationServiceImpl generation_;
   ModelServiceImpl models_{&served_};
+  Metrics* const metrics_;
   int port_ = 0;
   std::unique_ptr<grpc::Server> server_;
   std::unique_ptr<HealthWatcher> health_;
+  std::unique_ptr<FileWatcher> quotas_;  // null: no file
 };
 
 }  // namespace eidetic

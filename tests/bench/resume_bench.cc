@@ -1,5 +1,7 @@
 // What a session costs when it is next needed: from the device's memory, from pinned host memory,
-// from its checkpoint on the disk, and computed again from its log.
+// from its checkpoint on the disk, and computed again from its log. From the disk twice: until its
+// next tokens (`disk_seconds`), and until all of it is there (`disk_whole_seconds`, of which the
+// rates are).
 //
 //   resume_bench --folder DIR [--device cpu] [--model DIR|CONFIG.json] [--tokens 8192,131072]
 //
@@ -22,6 +24,7 @@
 #include "engine/model/model_description.h"
 #include "tests/bench/disk_rates.h"
 #include "tests/bench/engine_calls.h"
+#include "tests/bench/generation_listener.h"
 #include "tests/bench/measure.h"
 
 ABSL_FLAG(std::string, folder, "", "a folder to be made, and removed, on the disk to measure");
@@ -66,11 +69,27 @@ std::unique_ptr<Engine> Open(const Bench& bench, double device_share = 1) {
   return *std::move(engine);
 }
 
-// Seconds until one more token is computed.
+// Seconds until a prompt of one token was answered with a second token: the first that retrieval
+// had a part in.
 double Resume(Engine& engine) {
+  GenerateSpec spec;
+  spec.session = kName;
+  spec.tenant = kName.tenant;
+  spec.prompt = {100};
+  spec.sampling.temperature = 0;
+  spec.max_tokens = 2;
+  spec.ignore_end_tokens = true;
+  const double begin = NowSeconds();
+  const auto answer = GenerationListener::Start(&engine, spec);
+  answer->WaitForEnd();
+  return answer->times().back() - begin;
+}
+
+// Seconds until the session has all of its memory: a score forks it.
+double ResumeWhole(Engine& engine) {
   const double begin = NowSeconds();
   Await<std::vector<SampledToken>>(
-      [&](auto done) { engine.Score(kName, {}, {100}, 0, nullptr, done); });
+      [&](auto done) { engine.Score(kName, {}, "bench", {100}, 0, nullptr, done); });
   return NowSeconds() - begin;
 }
 
@@ -98,6 +117,7 @@ double Compute(const Bench& bench, Engine* engine) {
 
 struct Figures {
   double compute = 0, memory = 0, write = 0, disk = 0, cached = 0;  // seconds
+  double disk_whole = 0, cached_whole = 0;
   std::optional<double> host;
   int64_t bytes = 0;  // of the checkpoint
   DiskRates rates;
@@ -119,6 +139,9 @@ Figures Measure(const Bench& bench) {
   DropCaches(extents);
   figures.disk = Resume(*Open(bench));
   figures.cached = Resume(*Open(bench));
+  figures.cached_whole = ResumeWhole(*Open(bench));
+  DropCaches(extents);
+  figures.disk_whole = ResumeWhole(*Open(bench));
   if (bench.backend->host_arena() != nullptr) {
     auto engine = Open(bench, /*device_share=*/0.1);
     Resume(*engine);
@@ -144,15 +167,17 @@ void Print(const Bench& bench, const Figures& f, double bus) {
               static_cast<long long>(bench.tokens), static_cast<long long>(f.bytes));
   std::printf(" compute_seconds=%.3f memory_seconds=%.5f", f.compute, f.memory);
   if (f.host) std::printf(" host_seconds=%.5f host_ratio=%.0f", *f.host, f.compute / *f.host);
-  std::printf(" disk_seconds=%.4f cached_seconds=%.4f write_seconds=%.3f", f.disk, f.cached,
-              f.write);
+  std::printf(
+      " disk_seconds=%.4f cached_seconds=%.4f disk_whole_seconds=%.4f"
+      " cached_whole_seconds=%.4f write_seconds=%.3f",
+      f.disk, f.cached, f.disk_whole, f.cached_whole, f.write);
   std::printf(" memory_ratio=%.0f disk_ratio=%.1f cached_ratio=%.1f", f.compute / f.memory,
               f.compute / f.disk, f.compute / f.cached);
   const auto bytes = static_cast<double>(f.bytes);
   std::printf(
       " load_gb_per_second=%.3f cached_load_gb_per_second=%.3f write_gb_per_second=%.3f"
       " disk_read_gb_per_second=%.3f disk_write_gb_per_second=%.3f bus_gb_per_second=%.3f\n",
-      bytes / f.disk / 1e9, bytes / f.cached / 1e9, bytes / f.write / 1e9,
+      bytes / f.disk_whole / 1e9, bytes / f.cached_whole / 1e9, bytes / f.write / 1e9,
       f.rates.read_bytes_per_second / 1e9, f.rates.write_bytes_per_second / 1e9, bus / 1e9);
   std::fflush(stdout);
 }

@@ -13,10 +13,11 @@ namespace eidetic {
 namespace {
 
 std::unique_ptr<Backend> MakeBackend(const ModelRunner::Options& options) {
-  auto backend = CreateBackend(
-      {.device = options.device,
-       .cpu = {.threads = options.threads},
-       .cuda = {.float32 = options.float32, .batch_invariant = options.batch_invariant}});
+  auto backend = CreateBackend({.device = options.device,
+                                .cpu = {.threads = options.threads},
+                                .cuda = {.float32 = options.float32,
+                                         .batch_invariant = options.batch_invariant,
+                                         .bf16_state = options.bf16_state}});
   CHECK(backend.ok()) << backend.status();
   return *std::move(backend);
 }
@@ -90,6 +91,7 @@ RetrievalStats ModelRunner::Step(std::span<TestSession* const> sessions) {
   std::vector<std::vector<float>> logits = backend_.TakeLogits();
   CHECK_EQ(logits.size(), stepped.size());
   for (size_t i = 0; i < stepped.size(); ++i) {
+    if (stepped[i]->memory->missed()) continue;
     stepped[i]->memory->Publish(ends[i]);
     stepped[i]->logits = std::move(logits[i]);
   }

@@ -38,6 +38,7 @@ class ModelRunner {
     std::string device = "cpu";  // as BackendOptions
     bool float32 = false;        // on a GPU: compute in float32
     bool batch_invariant = false;
+    bool bf16_state = false;
     int32_t block_tokens = 32;
     int32_t query_chunk_tokens = 512;
     int32_t max_pages = 1 << 14;
