@@ -2,9 +2,9 @@
 
 import argparse
 
-from engine.hylora import pretrain, recall
+from engine.hylora import compare, pretrain, recall, tune
 
-COMMANDS = {"pretrain": pretrain, "recall": recall}
+COMMANDS = {"compare": compare, "pretrain": pretrain, "recall": recall, "tune": tune}
 
 
 def main() -> None:

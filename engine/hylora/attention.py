@@ -80,7 +80,7 @@ def choose_blocks(q: Tensor, k: Tensor, plan: SpanPlan, block: int) -> Tensor:
 
 
 def gather_blocks(x: Tensor, blocks: Tensor, block: int) -> Tensor:
-    """x: [batch, kv_heads, tokens, d]; blocks: [batch, kv_heads, n]. [batch, kv_heads, n*block, d]"""
+    """x: [batch, kv_heads, tokens, d]; blocks: [batch, kv_heads, n]. Returns their tokens."""
     offsets = torch.arange(block, device=x.device)
     index = (blocks[..., None] * block + offsets).flatten(2)
     return x.gather(2, index[..., None].expand(-1, -1, -1, x.shape[-1]))
@@ -97,37 +97,28 @@ class ChunkAttention:
         """q: [batch, heads, n, d] at positions begin on; k, v: everything up to their last."""
         block, end = self.settings.block, begin + q.shape[2]
         plan = SpanPlan.of(self.settings, begin, self.retrieves)
-        keys, values = [k[:, :, : plan.sinks * block]], [v[:, :, : plan.sinks * block]]
+        blocks = torch.arange(plan.sinks, device=q.device).expand(*k.shape[:2], -1)
         if plan.span:
-            blocks = choose_blocks(q, k, plan, block)
-            keys.append(gather_blocks(k, blocks, block))
-            values.append(gather_blocks(v, blocks, block))
-        keys.append(k[:, :, plan.window_begin : end])
-        values.append(v[:, :, plan.window_begin : end])
-        before = (plan.sinks + plan.span) * block
-        if not plan.remap:
-            return self._true_positions(q, keys, values, plan, begin, blocks if plan.span else None)
-        own = before + begin - plan.window_begin  # where the first query stands
-        positions = torch.arange(own + q.shape[2], device=q.device)
-        q = rotate(q, positions[own:], self.rotary, self.theta)
-        key = rotate(torch.cat(keys, 2), positions, self.rotary, self.theta)
-        return softmax_attention(q, key, torch.cat(values, 2), positions <= positions[own:, None])
-
-    def _true_positions(self, q, keys, values, plan, begin, blocks):  # noqa: ANN001
-        block, end = self.settings.block, begin + q.shape[2]
-        window = torch.arange(plan.window_begin, end, device=q.device)
-        sinks = torch.arange(plan.sinks * block, device=q.device)
-        parts = [sinks.expand(*q.shape[:1], keys[0].shape[1], -1)]
-        if blocks is not None:
-            inside = torch.arange(block, device=q.device)
-            parts.append((blocks[..., None] * block + inside).flatten(2))
-        parts.append(window.expand(*parts[0].shape[:2], -1))
-        own = torch.arange(begin, end, device=q.device)
-        k = rotate(torch.cat(keys, 2), torch.cat(parts, 2), self.rotary, self.theta)
-        allowed = torch.cat(parts, 2)[:, :1, None] <= own[:, None]
-        return softmax_attention(
-            rotate(q, own, self.rotary, self.theta), k, torch.cat(values, 2), allowed
+            blocks = torch.cat([blocks, choose_blocks(q, k, plan, block)], dim=-1)
+        keys, values = (
+            torch.cat([gather_blocks(x, blocks, block), x[:, :, plan.window_begin : end]], dim=2)
+            for x in (k, v)
         )
+        before = blocks.shape[-1] * block
+        if plan.remap:  # sinks and span without gaps, then the window
+            positions = torch.arange(before + end - plan.window_begin, device=q.device)
+        else:
+            inside = torch.arange(block, device=q.device)
+            distant = (blocks[..., None] * block + inside).flatten(2)
+            window = torch.arange(plan.window_begin, end, device=q.device)
+            positions = torch.cat([distant, window.expand(*distant.shape[:2], -1)], dim=-1)
+        own = positions[..., positions.shape[-1] - q.shape[2] :].reshape(-1, q.shape[2])[0]
+        # What stands before the window is seen by all; the queries are the last of the window.
+        order = torch.arange(keys.shape[2], device=q.device)
+        allowed = order <= order[keys.shape[2] - q.shape[2] :, None]
+        q = rotate(q, own, self.rotary, self.theta)
+        keys = rotate(keys, positions, self.rotary, self.theta)
+        return softmax_attention(q, keys, values, allowed)
 
     def __call__(self, q: Tensor, k: Tensor, v: Tensor, begin: int) -> Tensor:
         """q: the newest positions, begin on; cut at absolute multiples of the chunk."""
@@ -136,7 +127,8 @@ class ChunkAttention:
         size, out, at, end = self.settings.chunk, [], begin, begin + q.shape[2]
         while at < end:
             stop = min(end, (at // size + 1) * size)
-            out.append(self.chunk(q[:, :, at - begin : stop - begin], k[:, :, :stop], v[:, :, :stop], at))
+            rows = q[:, :, at - begin : stop - begin]
+            out.append(self.chunk(rows, k[:, :, :stop], v[:, :, :stop], at))
             at = stop
         return torch.cat(out, dim=2)
 

@@ -64,7 +64,9 @@ class Source:
         ids = self.books(step).astype(np.int64)
         weights = np.ones(ids.shape, np.float32)
         if synthetic:
-            ids, weights = np.concatenate([ids, synthetic[0]]), np.concatenate([weights, synthetic[1]])
+            ids, weights = np.concatenate([ids, synthetic[0]]), np.concatenate(
+                [weights, synthetic[1]]
+            )
         ids, weights = torch.from_numpy(ids), torch.from_numpy(weights)
         return Batch(ids[:, :-1].contiguous(), ids[:, 1:].contiguous(), weights[:, 1:].contiguous())
 

@@ -8,6 +8,7 @@ import lzma
 import re
 from collections import Counter
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
@@ -21,7 +22,7 @@ COMMONEST_SKIPPED = 150  # of the words: "with", "that"
 BOOK_PART = 1 << 20  # characters: books are cut so that the numbers of one part stay small
 
 
-def _open(path: Path, mode: str):  # noqa: ANN202
+def _open(path: Path, mode: str) -> IO:
     text = {} if "b" in mode else {"encoding": "utf-8"}
     return lzma.open(path, mode, **text) if path.suffix == ".xz" else open(path, mode, **text)
 
@@ -73,17 +74,3 @@ def words_of(ids: np.ndarray, tokenizer: Tokenizer, sample: int = 1_500_000) -> 
     counts = Counter(WORD.findall(tokenizer.decode(ids[:sample].tolist())))
     ranked = sorted(counts, key=lambda word: (-counts[word], word))
     return ranked[COMMONEST_SKIPPED : COMMONEST_SKIPPED + WORDS_KEPT]
-
-
-class Streams:
-    """`rows` readers at places of their own; each call goes on where the last one ended."""
-
-    def __init__(self, ids: np.ndarray, rows: int, random: np.random.Generator) -> None:
-        self.ids = ids
-        self.at = random.integers(0, len(ids), rows)
-
-    def next(self, tokens: int) -> np.ndarray:
-        """[rows, tokens + 1]: the last column is the first of the next call."""
-        index = (self.at[:, None] + np.arange(tokens + 1)) % len(self.ids)
-        self.at = (self.at + tokens) % len(self.ids)
-        return self.ids[index].astype(np.int64)

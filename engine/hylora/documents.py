@@ -41,7 +41,9 @@ class Prose:
         begin = self.paragraphs[self.rng.randrange(max(1, fitting))]
         first, last = np.searchsorted(self.borders, [begin, begin + tokens + 1])
         cuts = self.borders[first:last]
-        sentences = [(self.ids[a:b], bool(self.begins_paragraph[a])) for a, b in zip(cuts, cuts[1:])]
+        sentences = [
+            (self.ids[a:b], bool(self.begins_paragraph[a])) for a, b in zip(cuts, cuts[1:])
+        ]
         sentences = [s for s in sentences if not (s[0] == ENDS_TEXT).any()]
         if sentences:  # without the break that follows the last one
             ids, begins = sentences[-1]
@@ -72,8 +74,14 @@ class Draft:
 class Documents:
     """`make(budget)` gives a random document of at most about `budget` tokens."""
 
-    def __init__(self, prose: Prose, tokenizer: Tokenizer, words: list[str], rng: random.Random,
-                 split: str = "trained") -> None:
+    def __init__(
+        self,
+        prose: Prose,
+        tokenizer: Tokenizer,
+        words: list[str],
+        rng: random.Random,
+        split: str = "trained",
+    ) -> None:
         self.prose, self.tokenizer, self.words = prose, tokenizer, words
         self.rng, self.split = rng, split
 
@@ -90,9 +98,15 @@ class Documents:
             one = maker.family(name="magic_number")
         alike = rng.random() < ALIKE_SHARE
         wanted = 1 + int(most * rng.random() ** 2)
-        facts = (maker.fact(one or maker.family(setting), alike and rng.random() < 0.7,
-                            self._value_count(one)) for _ in range(wanted))
-        return [f for f in facts if f is not None] or [maker.fact(maker.family(name="magic_number"))]
+        facts = (
+            maker.fact(
+                one or maker.family(setting), alike and rng.random() < 0.7, self._value_count(one)
+            )
+            for _ in range(wanted)
+        )
+        return [f for f in facts if f is not None] or [
+            maker.fact(maker.family(name="magic_number"))
+        ]
 
     def _value_count(self, family: dict | None) -> int:
         several = family is not None and family["name"] == "magic_number"
@@ -130,19 +144,23 @@ class Documents:
                 return maker.question(family, key), maker.phrasings["untold"]
         if len(fact.values) > 1 and not fact.corrected:
             return maker.several_values(fact)
-        numbers = [f for f in facts if f.family["name"] == "magic_number"
-                   and (len(f.values) == 1 or f.corrected)]
+        numbers = [
+            f
+            for f in facts
+            if f.family["name"] == "magic_number" and (len(f.values) == 1 or f.corrected)
+        ]
         if len(numbers) > 1 and rng.random() < 0.25:
             return maker.several_keys(rng.sample(numbers, min(len(numbers), rng.randint(2, 4))))
         return maker.question(fact.family, fact.key), maker.answer(fact)
 
-    def _scatter(self, draft: Draft, told: list[str], tokens: int) -> None:
+    def scatter(self, draft: Draft, told: list[str], tokens: int) -> None:
         """Prose of about `tokens` tokens with statements between its sentences, in order."""
         sentences = self.prose.take(max(tokens, SHORTEST_PASSAGE))
         starts = [i for i, (_, begins) in enumerate(sentences) if begins]
         own = len(starts) > 1 and self.rng.random() < 0.5  # statements are paragraphs
-        places = sorted(self.rng.choice(starts) if own else self.rng.randint(0, len(sentences))
-                        for _ in told)
+        places = sorted(
+            self.rng.choice(starts) if own else self.rng.randint(0, len(sentences)) for _ in told
+        )
         waiting = list(zip(places, told))
         for i in range(len(sentences) + 1):
             while waiting and waiting[0][0] == i:
@@ -163,18 +181,21 @@ class Documents:
             tail.reply(answer)
         room = budget - draft.length - tail.length
         room -= sum(len(self.tokenizer.encode(s)) + 2 for s in told)
-        self._scatter(draft, told, room)
+        self.scatter(draft, told, room)
         for ids, weight in tail.parts:
             draft.add(ids, weight)
         return draft
 
     def chat(self, budget: int) -> Draft:
         maker, draft = Maker(self.words, self.rng, self.split), Draft(self.tokenizer)
-        facts = self._facts(maker, "chat" if self.rng.random() < 0.8 else None,
-                            max(1, min(16, budget // 80)))
+        facts = self._facts(
+            maker, "chat" if self.rng.random() < 0.8 else None, max(1, min(16, budget // 80))
+        )
         told = self._tellings(maker, facts, True)
         exchanges = self._exchanges(maker, facts, 8)
-        turns = [self._turn(("<|user|>\n" + s, maker.choice("acknowledgements"), 1.0)) for s in told]
+        turns = [
+            self._turn(("<|user|>\n" + s, maker.choice("acknowledgements"), 1.0)) for s in told
+        ]
         asks = [self._turn(("<|user|>\n" + q, a, ANSWER_WEIGHT)) for q, a in exchanges]
         room = budget - sum(t.length for t in turns + asks)
         passages = self.rng.randint(1, 4)
@@ -195,7 +216,7 @@ class Documents:
     def _passage(self, maker: Maker, tokens: int) -> Draft:
         draft = Draft(self.tokenizer)
         draft.say(f"<|user|>\n{maker.choice('passage_openings')}\n")
-        self._scatter(draft, [], tokens)
+        self.scatter(draft, [], tokens)
         draft.reply(maker.choice("passage_replies"), 1.0)
         return draft
 
@@ -218,13 +239,17 @@ class Documents:
             answer = f"The {columns[column]} of {name} is {rows[name][column]}."
             if rng.random() < UNTOLD_SHARE and (other := maker.word_of(kind)) not in rows:
                 name, answer = other, maker.phrasings["untold"]
-            draft.say(("\n" if i == 0 else "<|user|>\n") + f"What is the {columns[column]} of {name}?")
+            draft.say(
+                ("\n" if i == 0 else "<|user|>\n") + f"What is the {columns[column]} of {name}?"
+            )
             draft.reply(answer)
         return draft
 
     def repeat(self, budget: int) -> Draft:
         draft = Draft(self.tokenizer)
-        passage = self.prose.take(self.rng.randint(SHORTEST_PASSAGE, max(32, min(400, budget // 2))))
+        passage = self.prose.take(
+            self.rng.randint(SHORTEST_PASSAGE, max(32, min(400, budget // 2)))
+        )
         ids = np.concatenate([s for s, _ in passage]) if passage else np.array([], np.uint16)
         draft.say("<|user|>\nRepeat this text:\n")
         draft.add(ids, PROSE_WEIGHT)

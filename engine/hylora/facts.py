@@ -52,8 +52,11 @@ class Maker:
         self.anchor: dict[str, str] = {}  # of a kind: a word or digits that alike ones share
 
     def family(self, setting: str | None = None, name: str | None = None) -> dict:
-        fitting = [f for f in self.families if setting in (None, f["setting"])
-                   and name in (None, f["name"])]
+        fitting = [
+            f
+            for f in self.families
+            if setting in (None, f["setting"]) and name in (None, f["name"])
+        ]
         return self.rng.choice(fitting)
 
     def _pair(self, alike: bool) -> str:

@@ -4,13 +4,14 @@ The past is computed once and shared; each fork keeps its own tail of keys and v
 recurrent states. A fork's question is one query chunk, each token that it draws another.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from engine.hylora.attention import SpanSettings, rotate, softmax_attention
-from engine.hylora.model import HybridModel, Past
+from engine.hylora.model import Block, HybridModel, Past
 
 PIECE = 4096  # tokens of a prefill call
 
@@ -33,12 +34,15 @@ class Tail:
 
 
 class ForkAttention:
-    """One attention layer over the shared past and the forks' tails (SE_ATTN or WINDOW)."""
+    """One attention layer over the shared past and the forks' tails."""
 
     def __init__(self, model: HybridModel, layer: int, past: Past, settings: SpanSettings) -> None:
         self.settings, self.config = settings, model.config
         self.keys, self.values = (t[0] for t in past.layers[layer])  # [kv_heads, tokens, head_dim]
         self.tokens = self.keys.shape[1]
+        if settings.policy == "FULL":
+            positions = torch.arange(self.tokens, device=self.keys.device)
+            self.keys = rotate(self.keys, positions, model.config.rotary, model.config.rope_theta)
         span = settings.policy == "SE_ATTN" and layer in model.config.retrieving_layers
         self.span = settings.span if span else 0
 
@@ -66,6 +70,8 @@ class ForkAttention:
 
     def __call__(self, q: Tensor, tail: Tail, begin: Tensor, keep: Tensor) -> Tensor:
         """q: [forks, heads, n, d] at positions begin on; keep: [forks, n], False at padding."""
+        if self.settings.policy == "FULL":
+            return self._full(q, tail, begin)
         s, forks, n = self.settings, q.shape[0], q.shape[2]
         last = (begin - s.window).clamp(min=0) // s.block
         w0, kv_heads = last * s.block, self.keys.shape[0]
@@ -85,6 +91,21 @@ class ForkAttention:
         k = rotate(k, positions, c.rotary, c.rope_theta)
         q = rotate(q, stands[:, None], c.rotary, c.rope_theta)
         return softmax_attention(q, k, v, (positions <= stands[..., None])[:, None])
+
+    def _full(self, q: Tensor, tail: Tail, begin: Tensor) -> Tensor:
+        """Everything at its true position; the past is read where it lies, once for all forks."""
+        c, room = self.config, torch.arange(tail.keys.shape[2], device=q.device)
+        own = begin[:, None] + torch.arange(q.shape[2], device=q.device)
+        q = rotate(q, own[:, None], c.rotary, c.rope_theta) / math.sqrt(c.head_dim)
+        newer = rotate(tail.keys, self.tokens + room, c.rotary, c.rope_theta)
+        rows = q.unflatten(1, (c.kv_heads, -1)).flatten(2, 3)  # [forks, kv_heads, rep * n, d]
+        scores = (rows @ newer.transpose(-1, -2)).unflatten(2, (-1, q.shape[2]))
+        hidden = self.tokens + room > own[..., None]
+        scores = scores.masked_fill(hidden[:, None, None], float("-inf")).flatten(2, 3)
+        scores = torch.cat([rows @ self.keys.transpose(-1, -2), scores], dim=-1).softmax(-1)
+        old, new = scores.split([self.tokens, len(room)], dim=-1)
+        out = old @ self.values + new @ tail.values
+        return out.unflatten(2, (-1, q.shape[2])).flatten(1, 2)
 
 
 class Forks:
@@ -121,7 +142,7 @@ class Forks:
 
     def _start(self, forks: int, room: int, device: torch.device) -> None:
         c = self.model.config
-        self.states: list = []
+        self.states: list[tuple] = []
         for index, block in enumerate(self.model.model.layers):
             if block.attends:
                 shape = (forks, c.kv_heads, room, c.head_dim)
@@ -144,7 +165,15 @@ class Forks:
                 x, self.states[index] = block.recur(x, self.states[index], keep.float())
         return self.model.model.final_layernorm(x)
 
-    def _attend(self, block, x, attention, tail, begin, keep):  # noqa: ANN001
+    def _attend(
+        self,
+        block: Block,
+        x: Tensor,
+        attention: ForkAttention,
+        tail: Tail,
+        begin: Tensor,
+        keep: Tensor,
+    ) -> Tensor:
         q, k, v = block.self_attn.project(block.input_layernorm(x))
         # Padding writes too, but behind its fork's tokens, which overwrite it before it is seen.
         place = (begin - self.past.tokens)[:, None] + torch.arange(x.shape[1], device=x.device)

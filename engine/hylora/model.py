@@ -109,7 +109,9 @@ class Attention(nn.Module):
     def project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """q, k, v as [batch, heads, tokens, head_dim], before RoPE."""
         shape = (*x.shape[:2], -1, self.config.head_dim)
-        q, k, v = (p(x).view(shape).transpose(1, 2) for p in (self.q_proj, self.k_proj, self.v_proj))
+        q, k, v = (
+            p(x).view(shape).transpose(1, 2) for p in (self.q_proj, self.k_proj, self.v_proj)
+        )
         return q, k, v
 
     def output(self, heads: Tensor) -> Tensor:

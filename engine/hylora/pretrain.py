@@ -50,8 +50,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def carry(past: Past, kept: Tensor) -> Past:
     """The states of rows that go on, zeros for the others. kept: [rows] of 0 or 1."""
     past = past.without_keys()
-    layers = [tuple(t * kept.view(-1, *[1] * (t.dim() - 1)).to(t.dtype) for t in pair)
-              for pair in past.layers]
+    layers = [
+        tuple(t * kept.view(-1, *[1] * (t.dim() - 1)).to(t.dtype) for t in pair)
+        for pair in past.layers
+    ]
     return Past(layers)
 
 
@@ -78,8 +80,7 @@ class Pretraining:
             kept = torch.zeros_like(kept)
         past = carry(self.past, kept.to(self.options.device))
         with self.autocast():
-            hidden, self.past = self.model.rows(
-                batch.ids, past, self.options.dropout, self.calls)
+            hidden, self.past = self.model.rows(batch.ids, past, self.options.dropout, self.calls)
             embedding = self.model.model.embed_tokens.weight
             return self.loss(hidden, embedding, batch.targets, batch.weights)
 
@@ -104,8 +105,14 @@ def run(options: argparse.Namespace) -> None:
     torch.manual_seed(options.seed)
     torch.set_float32_matmul_precision("high")
     tokenizer = Tokenizer(options.like)
-    source = Source(corpus.load(options.text, tokenizer), tokenizer, options.seed,
-                    options.book_rows, options.synthetic_rows, options.context)
+    source = Source(
+        corpus.load(options.text, tokenizer),
+        tokenizer,
+        options.seed,
+        options.book_rows,
+        options.synthetic_rows,
+        options.context,
+    )
     held_out = corpus.load(options.eval_text, tokenizer) if options.eval_text else None
     model = HybridModel(ModelConfig.read(options.like))
     # Workers fork before the device is touched; where a resumed run begins is known by then.
@@ -113,8 +120,15 @@ def run(options: argparse.Namespace) -> None:
     first = training.resume()
     with Batches(source, training.step, options.workers) as batches:
         model.to(options.device).train()
-        training = Run(options.out, model, optimizers(model, options.muon_lr, options.adam_lr),
-                       options.steps, options.warm_up, options.save_seconds, options.max_seconds)
+        training = Run(
+            options.out,
+            model,
+            optimizers(model, options.muon_lr, options.adam_lr),
+            options.steps,
+            options.warm_up,
+            options.save_seconds,
+            options.max_seconds,
+        )
         pretraining = Pretraining(options, model)
         if first is not None:
             past = training.resume()["past"]
@@ -124,8 +138,9 @@ def run(options: argparse.Namespace) -> None:
     checkpoint.save(model, options.out, options.like, options.shards)
 
 
-def _train(training: Run, pretraining: Pretraining, batches: Batches,
-           held_out: np.ndarray | None) -> None:
+def _train(
+    training: Run, pretraining: Pretraining, batches: Batches, held_out: np.ndarray | None
+) -> None:
     options, model = pretraining.options, pretraining.model
     tokens = (options.book_rows + options.synthetic_rows) * options.context
     marks: dict[int, float] = {}

@@ -30,9 +30,18 @@ def _compile(pattern: str) -> re.Pattern[str]:
     classes = (chr(i) for i in range(sys.maxunicode + 1))
     numerals = "".join(c for c in classes if unicodedata.category(c) in ("No", "Nl"))
     letter = rf"[^\W\d_{numerals}]"
-    pattern = pattern.replace(r"[^\r\n\p{L}\p{N}]?", r"(?:[^\r\n\w]|_)?")
-    pattern = pattern.replace(r"[^\s\p{L}\p{N}]", r"(?:[^\s\w]|_)")
-    return re.compile(pattern.replace(r"\p{L}", letter).replace(r"\p{N}", rf"[\d{numerals}]"))
+    # Neither are U+001C to U+001F white space elsewhere.
+    for theirs, ours in (
+        (r"[^\r\n\p{L}\p{N}]?", r"(?:[^\r\n\w]|_)?"),
+        (r"[^\s\p{L}\p{N}]", r"(?:[^\s\w]|[_\x1c-\x1f])"),
+        (r"(?!\S)", r"(?![\S\x1c-\x1f])"),
+        (r"\s+", r"[^\S\x1c-\x1f]+"),
+        (r"\s*", r"[^\S\x1c-\x1f]*"),
+        (r"\p{L}", letter),
+        (r"\p{N}", rf"[\d{numerals}]"),
+    ):
+        pattern = pattern.replace(theirs, ours)
+    return re.compile(pattern)
 
 
 class Tokenizer:
@@ -41,10 +50,14 @@ class Tokenizer:
         split = document["pre_tokenizer"]["pretokenizers"][0]["pattern"]["Regex"]
         if split != PATTERN:
             raise ValueError(f"{folder}/tokenizer.json: pre_tokenizer: not Qwen2's pattern")
+        if document["normalizer"] is not None:
+            raise ValueError(f"{folder}/tokenizer.json: normalizer: there must be none")
         self.ids = document["model"]["vocab"]
         self.special = {t["content"]: t["id"] for t in document["added_tokens"]}
-        merges = (tuple(m) if isinstance(m, list) else tuple(m.split()) for m in
-                  document["model"]["merges"])
+        merges = (
+            tuple(m) if isinstance(m, list) else tuple(m.split())
+            for m in document["model"]["merges"]
+        )
         self._ranks = {pair: rank for rank, pair in enumerate(merges)}
         self._alphabet = _byte_alphabet()
         self._pattern = _compile(split)

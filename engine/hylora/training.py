@@ -111,7 +111,9 @@ class Run:
         done = int(BAR * self.step / max(1, self.steps))
         shown = " ".join(f"{k}={v}" for k, v in rounded.items())
         bar = "#" * done + "." * (BAR - done)
-        print(f"[{bar}] {self.step}/{self.steps} {seconds:.0f} s {shown}", file=sys.stderr, flush=True)
+        print(
+            f"[{bar}] {self.step}/{self.steps} {seconds:.0f} s {shown}", file=sys.stderr, flush=True
+        )
 
 
 def perplexity(loss: float) -> float:
