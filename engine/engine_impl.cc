@@ -1,27 +1,14 @@
 #include "engine/engine_impl.h"
 
-#include <glog/logging.h>
-
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "engine/durable/session_loader.h"
 #include "engine/scheduler/append_sequence.h"
-#include "engine/scheduler/score_sequence.h"
-#include "engine/scheduler/search_sequence.h"
 #include "engine/session_quota.h"
 
 namespace eidetic {
 namespace {
-
-// How often what has expired is forgotten.
-constexpr absl::Duration kSweepInterval = absl::Minutes(1);
-// How often full tiers are looked for, and sessions counted.
-constexpr absl::Duration kMarksInterval = absl::Milliseconds(100);
-// How often sessions that have expired are deleted.
-constexpr absl::Duration kExpiryInterval = absl::Seconds(1);
-// How often failed storage is tried again.
-constexpr absl::Duration kRecoveryInterval = absl::Seconds(1);
 
 std::optional<ChatFormat> FindChatFormat(const Tokenizer* tokenizer) {
   absl::StatusOr<ChatFormat> format = ChatFormat::For(tokenizer);
@@ -144,28 +131,6 @@ absl::Status EngineImpl::Restore() {
                     std::move(loaded->creations));
   generations_.Restore(std::move(loaded->requests));
   return keeper_ ? keeper_->Restore() : absl::OkStatus();
-}
-
-void EngineImpl::WatchStorage(absl::Time now) {
-  if (!storage_failed_) {
-    const absl::Status health = ledger_.health();
-    if (health.ok()) return;
-    LOG(ERROR) << "storage fails, nothing is changed until it works again: " << health;
-    storage_failed_ = true;
-    loop_.EndAll(health);
-    // Who reads meanwhile shall not see what was never acknowledged.
-    ledger_.Flush();
-    if (absl::Status status = Restore(); !status.ok()) LOG(ERROR) << status;
-  }
-  if (now - last_recovery_ < kRecoveryInterval) return;
-  last_recovery_ = now;
-  absl::Status status = parts_.journal->Recover();
-  if (status.ok()) status = Restore();
-  if (!status.ok()) return;
-  // What was not acknowledged is gone from every log: later tokens begin new ones.
-  sessions_.BeginNewLogs();
-  storage_failed_ = false;
-  LOG(INFO) << "storage works again";
 }
 
 template <typename T, typename Work>
@@ -313,139 +278,6 @@ void EngineImpl::Generate(GenerateSpec spec, Done<std::shared_ptr<GenerationRead
         auto work = [this, spec] { return generations_.Generate(spec); };
         needs_memory ? Answer(spec.session, done, work) : Tell(done, work());
       });
-}
-
-absl::StatusOr<EngineImpl::Probe> EngineImpl::MakeProbe(
-    const std::optional<SessionName>& session, const memory::SpanSettings& settings,
-    const std::string& tenant, const std::vector<memory::TokenId>& tokens) {
-  if (tokens.empty() || tokens.size() > static_cast<size_t>(context_.limits.max_score_tokens)) {
-    return absl::InvalidArgumentError(absl::StrCat("content: has ", tokens.size(),
-                                                   " tokens; it must have from 1 to ",
-                                                   context_.limits.max_score_tokens));
-  }
-  const auto count = static_cast<int64_t>(tokens.size());
-  absl::Status room = tenants_.CheckPrompt(tenant, count);
-  if (room.ok()) room = loop_.CheckRoom(tenant);
-  if (!room.ok()) return room;
-  absl::StatusOr<std::shared_ptr<Session>> branch;
-  if (session) {
-    absl::StatusOr<std::shared_ptr<Session>> parent = sessions_.FindAwake(*session);
-    if (!parent.ok()) return parent.status();
-    branch = sessions_.Branch(**parent, (*parent)->settings.last());
-  } else {
-    branch = sessions_.MakeEmpty(memory::SettingsHistory(settings));
-  }
-  if (!branch.ok()) return branch.status();
-  const memory::Position begin = (*branch)->position();
-  absl::StatusOr<SessionWork> work =
-      SessionWork::Begin(*branch, begin + count, context_.limits.query_chunk_tokens);
-  if (!work.ok()) return work.status();
-  if (absl::Status status = tenants_.Charge(tenant, count); !status.ok()) return status;
-  (*branch)->log.Append(tokens);
-  return Probe{*std::move(branch), begin, *std::move(work)};
-}
-
-void EngineImpl::Score(std::optional<SessionName> session, memory::SpanSettings settings,
-                       std::string tenant, std::vector<memory::TokenId> tokens,
-                       int32_t top_logprobs, std::shared_ptr<std::atomic<bool>> cancelled,
-                       Done<std::vector<SampledToken>> done) {
-  auto score = [this, session, settings, tenant, tokens = std::move(tokens), top_logprobs,
-                cancelled = std::move(cancelled), done](const absl::Status& awake) {
-    absl::StatusOr<Probe> probe =
-        awake.ok() ? MakeProbe(session, settings, tenant, tokens) : absl::StatusOr<Probe>(awake);
-    if (!probe.ok()) return TellUnlessShort(probe.status(), done);
-    loop_.Add(
-        std::make_shared<ScoreSequence>(&context_, std::move(probe->branch), std::move(probe->work),
-                                        probe->begin, top_logprobs, cancelled, done),
-        tenant);
-    return absl::OkStatus();
-  };
-  PostProbe(session, std::move(score), std::move(done));
-}
-
-void EngineImpl::Search(SessionName session, std::vector<memory::TokenId> tokens, int32_t limit,
-                        std::shared_ptr<std::atomic<bool>> cancelled, Done<SearchResult> done) {
-  auto search = [this, session, tokens = std::move(tokens), limit, cancelled = std::move(cancelled),
-                 done](const absl::Status& awake) {
-    if (!awake.ok()) return TellUnlessShort(awake, done);
-    return StartSearch(session, tokens, limit, cancelled, done);
-  };
-  PostProbe(std::optional(session), std::move(search), std::move(done));
-}
-
-absl::Status EngineImpl::StartSearch(const SessionName& session,
-                                     const std::vector<memory::TokenId>& tokens, int32_t limit,
-                                     std::shared_ptr<std::atomic<bool>> cancelled,
-                                     Done<SearchResult> done) {
-  absl::StatusOr<Probe> probe = MakeProbe(session, {}, session.tenant, tokens);
-  if (!probe.ok()) return TellUnlessShort(probe.status(), done);
-  if (probe->branch->settings.last().policy != memory::AttentionPolicy::kSeAttn) {
-    done(absl::FailedPreconditionError(
-        "name: the session's policy retrieves nothing; fork it with SE_ATTN and search there"));
-    return absl::OkStatus();
-  }
-  loop_.Add(
-      std::make_shared<SearchSequence>(&context_, std::move(probe->branch), std::move(probe->work),
-                                       probe->begin, limit, std::move(cancelled), std::move(done)),
-      session.tenant);
-  return absl::OkStatus();
-}
-
-void EngineImpl::OnTurn() {
-  // A loop whose device is lost shows no heartbeat: health turns to NOT_SERVING.
-  if (!loop_.lost().ok()) return line_.Close(loop_.lost());
-  const absl::Time now = context_.now();
-  WatchStorage(now);
-  if (keeper_) keeper_->OnTurn(now);
-  if (line_.size() > 0) line_.OnTurn(RoomSigns());
-  if (now - last_marks_ >= kMarksInterval) {
-    last_marks_ = now;
-    KeepMarks();
-    CountTiers();
-  }
-  if (now - last_expiry_ >= kExpiryInterval && ledger_.health().ok()) {
-    last_expiry_ = now;
-    DeleteExpired();
-  }
-  if (now - last_sweep_ >= kSweepInterval) {
-    last_sweep_ = now;
-    sessions_.Expire();
-    generations_.Expire();
-    tenants_.Expire();
-  }
-  const memory::PageStore* const host = pool_.host_pages();
-  const memory::PromotedPages* const promoted = pool_.promoted();
-  const memory::PromotionStats promotion =
-      promoted == nullptr ? memory::PromotionStats() : promoted->stats();
-  absl::MutexLock lock(&stats_mutex_);
-  stats_ = {.running = loop_.running(),
-            .queued = loop_.queued() + line_.size(),
-            .sessions = static_cast<int64_t>(sessions_.size()),
-            .pages_used = pool_.pages().used_count(),
-            .pages_total = pool_.pages().capacity(),
-            .host_pages_used = host == nullptr ? 0 : host->used_count(),
-            .host_pages_total = host == nullptr ? 0 : host->capacity(),
-            .pages_moved = pool_.moved_pages(),
-            .moved_bytes = pool_.moved_pages() * static_cast<int64_t>(pool_.pages().page_bytes()),
-            .promoted_pages = promoted == nullptr ? 0 : promoted->size(),
-            .device_choices = promotion.chosen_on_device,
-            .host_choices = promotion.chosen - promotion.chosen_on_device,
-            .pages_promoted = promotion.promoted,
-            .pages_dropped = promotion.dropped,
-            .promoted_bytes = promotion.copied_bytes,
-            .tiles_used = pool_.tiles().used_count(),
-            .tiles_total = pool_.tiles().capacity(),
-            .slots_used = pool_.slots().used_count(),
-            .slots_total = pool_.slots().capacity(),
-            .device_sessions = tiers_[0],
-            .host_sessions = tiers_[1],
-            .disk_sessions = tiers_[2],
-            .sessions_expired = expired_,
-            .integrity_errors = sessions_.damage_found(),
-            .recomputed_tokens = loop_.recomputed(),
-            .state_point_bytes = pool_.points().used_bytes(),
-            .heartbeat = now};
-  if (keeper_) keeper_->AddStats(&stats_);
 }
 
 std::unique_ptr<SessionKeeper> EngineImpl::MakeKeeper() {

@@ -164,6 +164,7 @@ class EngineImpl : public Engine {
                            int32_t limit, std::shared_ptr<std::atomic<bool>> cancelled,
                            Done<SearchResult> done);
   void OnTurn();
+  void UpdateStats(absl::Time now);
   void DeleteExpired();
   // Gives room back before it is asked for.
   void KeepMarks();

@@ -27,7 +27,8 @@ class SessionLoad {
     // The index outside, and the one wanted here: if they differ it is built from the pages.
     SummaryKind stored = SummaryKind::kNone, wanted = SummaryKind::kNone;
     BlockIndex first_far = 0, last_far = 0;  // blocks that may stand on the host
-    // They may come after Finish, too, unless the index is built from them.
+    // They may come after Finish, too, unless the index is built from them; but for the first,
+    // which stands in for others in steps that come to nothing.
     bool late = false;
   };
   // RESOURCE_EXHAUSTED: nothing was taken.

@@ -168,6 +168,8 @@ ABSL_FLAG(absl::Duration, keepalive_time, eidetic::ServerOptions().keepalive_tim
           "silence on a connection before its client is pinged");
 ABSL_FLAG(absl::Duration, heartbeat_timeout, eidetic::ServerOptions().heartbeat_timeout,
           "health is NOT_SERVING when the engine made no turn for so long");
+ABSL_FLAG(absl::Duration, slow_reader_timeout, eidetic::ServerOptions().slow_reader_timeout,
+          "an answer whose client took nothing of it for so long is cut; it can be resumed");
 ABSL_FLAG(absl::Duration, shutdown_grace, eidetic::ServerOptions().shutdown_grace,
           "after SIGTERM running RPCs get so long to end");
 
@@ -317,6 +319,7 @@ absl::Status TakeServer(ServerOptions* to) {
       Take(FLAGS_stream_threads, 1, 256, &to->stream_threads),
       Take(FLAGS_keepalive_time, absl::Seconds(1), &to->keepalive_time),
       Take(FLAGS_heartbeat_timeout, absl::Milliseconds(100), &to->heartbeat_timeout),
+      Take(FLAGS_slow_reader_timeout, absl::Milliseconds(100), &to->slow_reader_timeout),
       Take(FLAGS_shutdown_grace, absl::ZeroDuration(), &to->shutdown_grace),
   });
 }

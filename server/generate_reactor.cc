@@ -18,6 +18,7 @@ grpc::ServerWriteReactor<grpc::ByteBuffer>* GenerateReactor::Start(
     const ServedModel* served, const Streaming& streaming) {
   const std::shared_ptr<GenerateReactor> reactor(new GenerateReactor(context, served, streaming));
   reactor->self_ = reactor;
+  streaming.slow_readers->Add(reactor);
   const absl::Status status = reactor->Submit(request);
   if (!status.ok()) reactor->End(status);
   return reactor.get();
@@ -69,7 +70,7 @@ void GenerateReactor::Advance() {
   bool write;
   {
     absl::MutexLock lock(&mutex_);
-    if (finished_ || writing_) return;
+    if (finished_ || writing_ || cutting_) return;
     if (!end_) {
       if (reader_ == nullptr || waiting_) return;
       if (const std::optional<GenerationEvent> event = NextEvent()) {
@@ -144,6 +145,7 @@ void GenerateReactor::Take(const GenerationEvent& event) {
   }
   message_ = ToBytes(response);
   writing_ = true;
+  write_in_flight_ = ++writes_;
 }
 
 void GenerateReactor::GatherTokens(const TokenEvent& first, v1::GenerateResponse* response) {
@@ -173,11 +175,35 @@ void GenerateReactor::OnWriteDone(bool ok) {
   {
     absl::MutexLock lock(&mutex_);
     writing_ = false;
+    write_in_flight_ = 0;
     last = last_written_;
   }
   if (!ok) return End(CancelledStatus(*context_));
   if (last) return End(absl::OkStatus());
   Advance();
+}
+
+bool GenerateReactor::Cut(int64_t write) {
+  std::shared_ptr<GenerationReader> dropped;
+  {
+    absl::MutexLock lock(&mutex_);
+    if (!writing_ || writes_ != write) return false;
+    if (!end_) {
+      end_ = absl::ResourceExhaustedError(
+          "stream: the client took nothing for too long; send the request_id again with "
+          "resume_from");
+    }
+    dropped = std::move(reader_);
+    cutting_ = true;
+  }
+  dropped.reset();
+  context_->TryCancel();  // may call back at once
+  {
+    absl::MutexLock lock(&mutex_);
+    cutting_ = false;
+  }
+  Advance();
+  return true;
 }
 
 void GenerateReactor::OnCancel() { End(CancelledStatus(*context_)); }

@@ -16,6 +16,7 @@
 #include <grpcpp/support/byte_buffer.h>
 #include <grpcpp/support/server_callback.h>
 
+#include <atomic>
 #include <memory>
 #include <optional>
 
@@ -27,6 +28,7 @@
 #include "server/call_log.h"
 #include "server/metrics.h"
 #include "server/served_model.h"
+#include "server/slow_readers.h"
 #include "server/stream_threads.h"
 
 namespace eidetic {
@@ -35,17 +37,22 @@ namespace eidetic {
 struct Streaming {
   // Shared, for the engine may call back while the server that owns them goes.
   std::shared_ptr<StreamThreads> threads;
-  int32_t max_message_tokens = 1;  // whatever a request allows
-  Metrics* metrics = nullptr;      // not null; outlives the gRPC server
+  int32_t max_message_tokens = 1;       // whatever a request allows
+  SlowReaders* slow_readers = nullptr;  // not null; outlives the gRPC server
+  Metrics* metrics = nullptr;           // not null; outlives the gRPC server
 };
 
 class GenerateReactor final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
+                              public SlowReaders::Stream,
                               public std::enable_shared_from_this<GenerateReactor> {
  public:
   static grpc::ServerWriteReactor<grpc::ByteBuffer>* Start(grpc::CallbackServerContext* context,
                                                            const grpc::ByteBuffer& request,
                                                            const ServedModel* served,
                                                            const Streaming& streaming);
+
+  int64_t WriteInFlight() const override { return write_in_flight_; }
+  bool Cut(int64_t write) override;
 
  private:
   // A message that has reached it takes no further token: clients refuse large messages.
@@ -98,6 +105,9 @@ class GenerateReactor final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   std::optional<GenerationEvent> ahead_ ABSL_GUARDED_BY(mutex_);  // taken, not yet to be told
   grpc::ByteBuffer message_;  // in flight while writing_; set under mutex_ before
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;
+  bool cutting_ ABSL_GUARDED_BY(mutex_) = false;  // the context is in use: no Finish meanwhile
+  int64_t writes_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::atomic<int64_t> write_in_flight_ = 0;      // set under mutex_
   bool waiting_ ABSL_GUARDED_BY(mutex_) = false;  // for the reader's notification
   bool last_written_ ABSL_GUARDED_BY(mutex_) = false;
   bool finished_ ABSL_GUARDED_BY(mutex_) = false;

@@ -48,7 +48,7 @@ prometheus::Family<prometheus::Counter>& CounterFamily(prometheus::Registry& reg
 // What ran out, when a message says so: a label may not be anything.
 const char* RejectionReason(const std::string& message) {
   for (const char* reason :
-       {"sequences", "memory", "sessions", "request_id", "snapshot_id", "data"}) {
+       {"sequences", "memory", "sessions", "request_id", "snapshot_id", "data", "stream"}) {
     if (message.starts_with(absl::StrCat(reason, ":"))) return reason;
   }
   return "other";

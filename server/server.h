@@ -24,6 +24,7 @@
 #include "server/operation_service.h"
 #include "server/served_model.h"
 #include "server/session_service.h"
+#include "server/slow_readers.h"
 #include "server/stream_threads.h"
 
 namespace eidetic {
@@ -37,6 +38,7 @@ struct ServerOptions {
   absl::Duration keepalive_time = absl::Seconds(30);     // silence before a peer is pinged
   absl::Duration heartbeat_timeout = absl::Seconds(10);  // see HealthWatcher
   absl::Duration shutdown_grace = absl::Seconds(30);
+  absl::Duration slow_reader_timeout = absl::Seconds(60);  // see SlowReaders
   bool enable_reflection = true;
   IdentityOptions identity = {};
   int64_t max_import_bytes = int64_t{256} << 20;
@@ -69,7 +71,9 @@ class EideticServer {
         operations_(served_.engine),
         sessions_(&served_, &operations_, options.max_import_bytes),
         stream_threads_(std::make_shared<StreamThreads>(options.stream_threads)),
-        generation_(&served_, {stream_threads_, options.max_message_tokens, metrics}),
+        slow_readers_(options.slow_reader_timeout, [metrics] { metrics->OnSlowReaderCut(); }),
+        generation_(&served_,
+                    {stream_threads_, options.max_message_tokens, &slow_readers_, metrics}),
         metrics_(metrics) {}
 
   const std::unique_ptr<Gate> gate_;
@@ -78,6 +82,7 @@ class EideticServer {
   SessionServiceImpl sessions_;
   OperationServiceImpl operation_service_{&operations_, gate_.get()};
   const std::shared_ptr<StreamThreads> stream_threads_;
+  SlowReaders slow_readers_;
   GenerationServiceImpl generation_;
   ModelServiceImpl models_{&served_};
   Metrics* const metrics_;

@@ -72,12 +72,6 @@ class VariableTracking:
         return [Piece(waiting[value].pop(0)) for value in order]
 
 
-def listing(length, count, sample, make_text):
-    """make_text(N) for as many items N as have about `length` tokens; `sample` has 1000 items."""
-    items = max(1, int(length * 1000 / count(sample)))
-    return make_text(items)
-
-
 class CommonWords:
     name = "common_words"
     max_tokens = 96

@@ -55,8 +55,8 @@ absl::StatusOr<client::Session> ReadOne(const client::Client& client, const json
 }
 
 absl::StatusOr<json> AskOne(const client::Session& session, const std::string& question,
-                            const v1::AttentionSettings& attention, int32_t max_tokens) {
-  const auto fork = session.Fork({.attention = attention, .temporary = true});
+                            int32_t max_tokens) {
+  const auto fork = session.Fork({.temporary = true});
   if (!fork.ok()) return fork.status();
   v1::GenerateRequest request;
   request.mutable_prompt()->set_text(question);
@@ -173,9 +173,12 @@ absl::StatusOr<Calls::Json> Calls::Ask(const Json& request) const {
   const auto questions = request.at("questions").get<std::vector<std::string>>();
   const auto max_tokens = request.at("max_tokens").get<int32_t>();
   const absl::Time begin = absl::Now();
+  // Other settings may need another index: it is built once, in a fork that the questions' share.
+  const auto base = (*session)->Fork({.attention = *attention, .temporary = true});
+  if (!base.ok()) return base.status();
   std::vector<std::optional<absl::StatusOr<Json>>> results(questions.size());
   ForEach(questions.size(), request.at("parallel").get<int64_t>(),
-          [&](size_t i) { results[i] = AskOne(**session, questions[i], *attention, max_tokens); });
+          [&](size_t i) { results[i] = AskOne(*base, questions[i], max_tokens); });
   auto answers = AllOf(std::move(results));
   if (!answers.ok()) return answers.status();
   return Json{{"answers", *std::move(answers)},

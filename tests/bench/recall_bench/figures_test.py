@@ -6,7 +6,15 @@ import os
 import tempfile
 import unittest
 
-from tests.bench.recall_bench import asking, intervals, main, progress, results, settings, summary
+from tests.bench.recall_bench import (
+    asking,
+    intervals,
+    options,
+    progress,
+    results,
+    settings,
+    summary,
+)
 from tests.bench.recall_bench.haystack import Question
 from tests.bench.recall_bench.scoring import score
 
@@ -181,12 +189,12 @@ class Resuming(unittest.TestCase):
 
 class Options(unittest.TestCase):
     def test_lengths(self):
-        self.assertEqual(main.parse_length("16k"), 16384)
-        self.assertEqual(main.parse_length("1M"), 1 << 20)
+        self.assertEqual(options.parse_length("16k"), 16384)
+        self.assertEqual(options.parse_length("1M"), 1 << 20)
         self.assertEqual(summary.short_length(64 << 20), "64M")
         for wrong in ("", "k", "-2k", "2x", "512"):
             with self.assertRaises(Exception):
-                main.parse_length(wrong)
+                options.parse_length(wrong)
 
     def test_settings(self):
         self.assertEqual(settings.parse("exact/4")["span_blocks"], 4)

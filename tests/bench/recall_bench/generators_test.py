@@ -186,7 +186,8 @@ class ChatTest(unittest.TestCase):
     def test_turns_are_whole(self):
         text = text_of(make(Chat(BOOK, PHRASINGS, CHAT_FAMILIES), 16384))
         turns = re.findall(r"<\|user\|>|<\|assistant\|>|<\|endoftext\|>", text)
-        self.assertEqual(turns[:-1], ["<|user|>", "<|assistant|>", "<|endoftext|>"] * (len(turns) // 3))
+        turn = ["<|user|>", "<|assistant|>", "<|endoftext|>"]
+        self.assertEqual(turns[:-1], turn * (len(turns) // 3))
         self.assertEqual(turns[-1], "<|user|>")
 
 

@@ -65,7 +65,8 @@ class Phrasings:
 
     def family(self, name):
         if name not in self._families:
-            raise ValueError(f"phrasings: there is no family {name}; there are {sorted(self._families)}")
+            known = ", ".join(sorted(self._families))
+            raise ValueError(f"phrasings: there is no family {name}; there are {known}")
         return self._families[name]
 
     def kind(self, name):

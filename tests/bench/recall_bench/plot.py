@@ -39,9 +39,10 @@ def length_axis(axes, lengths):
     axes.grid(alpha=0.3)
 
 
-def curves(axes, cells, value, label, style="-", scale=1):
+def curves(axes, cells, value, label, scale=1):
     """A curve for each of the settings, with its intervals if the cells have them."""
-    for name in sorted({c["settings"] for c in cells}, key=lambda n: (n not in COLORS, n)):
+    # Brute force last and dotted: it often lies upon the default rule.
+    for name in sorted({c["settings"] for c in cells}, key=lambda n: (n == settings.ORACLE, n)):
         points = sorted((c for c in cells if c["settings"] == name), key=lambda c: c["length"])
         x = [c["length"] for c in points]
         y = [scale * c[value] for c in points]
@@ -51,7 +52,7 @@ def curves(axes, cells, value, label, style="-", scale=1):
                 [max(0, at - scale * c["low"]) for at, c in zip(y, points)],
                 [max(0, scale * c["high"] - at) for at, c in zip(y, points)],
             ]
-        dashes = "--" if "/" in name else style
+        dashes = "--" if "/" in name else ":" if name == settings.ORACLE else "-"
         axes.errorbar(
             x, y, bounds, fmt="o", ls=dashes, ms=3, capsize=2, color=color(name), label=label(name)
         )

@@ -38,9 +38,9 @@ def attention_layers(model_folder):
 
 def capacity_flags(layers, device, tokens, haystacks, parallel):
     """Flags of a server that holds `haystacks` of `tokens` each, and `parallel` forks of one."""
-    # A length is met about; a fork has a question and an answer of its own, and copies of the
-    # blocks that it goes on in.
-    blocks = haystacks * (tokens * 9 // 8 // 32 + 64) + parallel * 64
+    # A length is met about, and one haystack has another index while it is asked; a question's fork
+    # has its own text, and copies of the blocks that it goes on in.
+    blocks = (haystacks + 1) * (tokens * 9 // 8 // 32 + 64) + parallel * 64
     flags = [
         f"--max_pages={layers * blocks}",
         f"--max_sessions={haystacks + 2 * parallel + 8}",

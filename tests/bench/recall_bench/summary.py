@@ -179,7 +179,7 @@ def ordered(values, order):
 
 
 def report(lines):
-    """Tables for people: recall in percent with its 95 % interval, then perplexity, then choices."""
+    """Tables for people: recall in percent with its interval, then perplexity, then choices."""
     cells = cells_of(lines)
     names = lines[0].get("settings", [])
     text = []

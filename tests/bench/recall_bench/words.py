@@ -4,14 +4,17 @@ Keys are pairs of common words: small models mistake rare ones for each other, w
 their reading and not what they find.
 """
 
-FIRST = """able amber aware bold blue brief bright broken brown careful civil clean clear cold common
-cool crooked curious dark dear deep dry dusty equal exact faint fair firm flat formal free full glad
-good great green heavy high inner iron large late left light little local long loud low main narrow
-neat new open orange outer pale pink polite poor private public pure purple""".split()
-SECOND = """arrow bank barn bell bench bird board boat book bowl box branch bread brick brook brush
-bucket cake candle canoe cap carpet cart chain chair chest clock coat coin cup curtain deer dish door
-dress drum eagle egg farm fence field flag floor fox glass glove goat gold goose grass gun hall hammer
-hat hill hotel house jar key kite knife lake lamp leaf""".split()
+FIRST = """
+able amber aware bold blue brief bright broken brown careful civil clean clear cold common
+cool crooked curious dark dear deep dry dusty equal exact faint fair firm flat formal free
+full glad good great green heavy high inner iron large late left light little local long
+loud low main narrow neat new open orange outer pale pink polite poor private public pure
+purple""".split()
+SECOND = """
+arrow bank barn bell bench bird board boat book bowl box branch bread brick brook brush
+bucket cake candle canoe cap carpet cart chain chair chest clock coat coin cup curtain deer
+dish door dress drum eagle egg farm fence field flag floor fox glass glove goat gold goose
+grass gun hall hammer hat hill hotel house jar key kite knife lake lamp leaf""".split()
 assert len(set(FIRST)) == len(FIRST) >= 64 and len(set(SECOND)) == len(SECOND) >= 64
 
 DIGITS = 7

@@ -1,6 +1,7 @@
+#!/usr/bin/python3
 """Each alert, against made-up series: it fires on its trouble, and is silent on what is like it.
 
-Usage: alerts_test.py FOLDER_OF_THE_RULES. Runs promtool.
+Usage: check_alerts.py FOLDER_OF_THE_RULES. Runs promtool.
 """
 
 import json
