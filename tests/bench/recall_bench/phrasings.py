@@ -71,6 +71,8 @@ class Phrasings:
 
     def kind(self, name):
         """Words of a kind."""
+        if name not in self._kinds:
+            raise ValueError(f"phrasings: kinds has no words for {name}")
         return self._kinds[name]
 
     def several(self, what, phrasing):
