@@ -52,6 +52,7 @@ absl::StatusOr<std::unique_ptr<Engine>> CreateWith(
                        .build = BuildId(),
                        .device_kind = backend->device_kind(),
                        .page_form = backend->page_form(),
+                       .finds_late_pages = backend->finds_late_pages(),
                        .options = options});
 }
 

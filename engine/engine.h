@@ -28,6 +28,7 @@
 #include "engine/layers/hybrid_model.h"
 #include "engine/scheduler/generation_record.h"
 #include "engine/scheduler/plan.h"
+#include "engine/scheduler/tenant_quota.h"
 #include "engine/session_name.h"
 #include "engine/text/chat_format.h"
 #include "engine/text/tokenizer.h"
@@ -43,7 +44,8 @@ struct EngineLimits {
   int32_t block_tokens = 32;         // S
   int32_t query_chunk_tokens = 512;  // C
   int32_t max_sessions = 4096;
-  int32_t max_sequences = 256;  // running or queued requests
+  int32_t max_sequences = 256;         // running or queued requests
+  int32_t max_tenant_sequences = 192;  // of one tenant: the others find room
   // For memory, while others may give some back; then it is answered RESOURCE_EXHAUSTED.
   absl::Duration max_memory_wait = absl::Seconds(30);
   int32_t max_generated_tokens = 65536;    // of one request
@@ -52,6 +54,8 @@ struct EngineLimits {
   int32_t max_requests_per_session = 256;  // remembered request ids
   absl::Duration request_retention = absl::Hours(24);
   int32_t max_snapshots_per_session = 64;
+  int32_t max_adapters = 256;                      // of all tenants
+  int64_t max_adapter_bytes = int64_t{256} << 20;  // of one's file
   // Of rest, then a session that was made without a time of its own is deleted; 0: never.
   absl::Duration expire_after = absl::ZeroDuration();
   // Shares of a tier's pages. Fuller than `high`, sessions that rested longest give pages back
@@ -88,9 +92,26 @@ struct SessionInfo {
   absl::Duration expire_after = absl::ZeroDuration();  // of rest; 0: never
   // False once it went on here after another build or kind of device had computed it.
   bool bit_identical = true;
+  std::string adapter = "";  // of its tenant; empty: the base model computes it
   // Not empty: its records are damaged, and why. Nothing else is known of it, and it can only be
   // deleted: everything else gives DATA_LOSS, and its name is not free.
   std::string damage = "";
+};
+
+struct AdapterInfo {
+  AdapterName name;
+  std::string folder, content_hash;
+  absl::Time create_time = {};
+  int64_t memory_bytes = 0;  // on the device
+  int64_t users = 0;         // sessions and requests that hold it
+  // Not empty: it was loaded once, and is not since the server's start, and why.
+  std::string problem = "";
+};
+
+// A fork that goes on with another adapter.
+struct AdapterChange {
+  std::string adapter;    // of the same tenant; empty: the base model
+  bool reingest = false;  // compute the past again with it; else only an empty past may change
 };
 
 struct SnapshotInfo {
@@ -99,10 +120,19 @@ struct SnapshotInfo {
   absl::Time create_time;
 };
 
+// Where a request found what its session remembers, or a part of it.
+enum class StartTier : uint8_t {
+  kDevice,
+  kHost,
+  kDisk,      // it slept, and was loaded or computed again
+  kComputed,  // nowhere: nothing of its past had been computed
+};
+
 struct GenerateSpec {
   std::optional<SessionName> session;  // none: a throw-away session of `tenant`
   std::string tenant;
   memory::SpanSettings settings;  // of the throw-away session
+  std::string adapter = "";       // of the throw-away session's tenant; empty: the base model
   std::vector<memory::TokenId> prompt;
   SamplingParams sampling;       // seed is set from `seed`
   std::optional<uint64_t> seed;  // drawn when unset
@@ -115,6 +145,9 @@ struct GenerateSpec {
   std::string fingerprint;  // of the request's body; the same id with another is refused
   int64_t resume_from = 0;
   std::optional<memory::Position> expected_position;
+  // The engine's own: when it got the request, and where its session was then.
+  absl::Time arrival = absl::InfinitePast();
+  StartTier start = StartTier::kComputed;
 };
 
 // Numbers that metrics are made from. Counters rise from the engine's start.
@@ -152,7 +185,7 @@ struct EngineStats {
   absl::Time heartbeat;      // the loop's last turn
 };
 
-// Hears of what happens, for metrics. Called on the loop's thread; must not block.
+// Hears of what happens, for metrics. Called on the loop's thread but for OnCommit; must not block.
 class EngineObserver {
  public:
   virtual ~EngineObserver() = default;
@@ -161,11 +194,14 @@ class EngineObserver {
     int64_t sequences = 0, decode_tokens = 0, prefill_tokens = 0;
     RetrievalStats retrieval;
   };
-  virtual void OnStep(const Step& step) {}
-  virtual void OnQueued(double seconds) {}      // from admission to the first step
-  virtual void OnFirstToken(double seconds) {}  // from admission to the first token
+  virtual void OnStep(const Step& step) {}  // after its tokens
+  virtual void OnQueued(double seconds) {}  // from a request's arrival to its first step
+  // From a request's arrival to its first token.
+  virtual void OnFirstToken(StartTier start, double seconds) {}
   virtual void OnInterToken(double seconds) {}
   virtual void OnWake(double seconds) {}  // a session that slept was loaded
+  // From the journal's getting what happened until it is durable. On the journal's thread.
+  virtual void OnCommit(double seconds) {}
 };
 
 // A writer's hold on a session while it appends. Destroying it lets the session go;
@@ -189,6 +225,8 @@ class Engine {
     EngineObserver* observer = nullptr;  // outlives the engine; may be null
     // Where sessions are kept so that they outlive the process; empty: they do not.
     std::filesystem::path data_folder = {};
+    // Adapters are loaded from its folders, one a tenant; empty: none can be loaded.
+    std::filesystem::path adapter_folder = {};
   };
   // Loads the model folder (weights and tokenizer) and starts the loop.
   static absl::StatusOr<std::unique_ptr<Engine>> Create(const std::filesystem::path& model_folder,
@@ -205,8 +243,10 @@ class Engine {
 
   // ALREADY_EXISTS, RESOURCE_EXHAUSTED, INVALID_ARGUMENT (settings). A repeated request_id
   // (not empty) with the same fingerprint gives the session it made before. A session that nothing
-  // used for `expire_after` (0: never; none: the limit's) is deleted, soon after.
-  virtual void CreateSession(SessionName name, memory::SpanSettings settings,
+  // used for `expire_after` (0: never; none: the limit's) is deleted, soon after. `adapter`, of the
+  // session's tenant, computes it; empty: the base model. NOT_FOUND; FAILED_PRECONDITION when it
+  // is not loaded.
+  virtual void CreateSession(SessionName name, memory::SpanSettings settings, std::string adapter,
                              std::optional<absl::Duration> expire_after, std::string request_id,
                              std::string fingerprint, Done<SessionInfo> done) = 0;
   virtual void GetSession(SessionName name, Done<SessionInfo> done) = 0;
@@ -217,9 +257,11 @@ class Engine {
   virtual void DeleteSession(SessionName name, std::optional<memory::Position> expected_position,
                              std::function<void(absl::Status)> done) = 0;
   // `edit` changes the parent's settings into the child's. Of a session that sleeps nothing is
-  // read.
+  // read. `adapter`: none keeps the parent's. FAILED_PRECONDITION for another one of a parent with
+  // a past that is not to be computed again.
   virtual void ForkSession(SessionName parent, SessionName child,
-                           std::function<void(memory::SpanSettings*)> edit, std::string request_id,
+                           std::function<void(memory::SpanSettings*)> edit,
+                           std::optional<AdapterChange> adapter, std::string request_id,
                            std::string fingerprint,
                            std::optional<memory::Position> expected_position,
                            Done<SessionInfo> done) = 0;
@@ -243,7 +285,8 @@ class Engine {
   // The session's log, or that of its snapshot when one is named; durable when it is given.
   virtual void ExportSession(SessionName name, std::optional<std::string> snapshot,
                              Done<ExportedSession> done) = 0;
-  // As CreateSession, with the past of `exported`.
+  // As CreateSession, with the past of `exported`. FAILED_PRECONDITION when the tenant has no
+  // adapter of its adapter's content.
   virtual void ImportSession(SessionName name, ExportedSession exported,
                              Done<SessionInfo> done) = 0;
 
@@ -259,8 +302,9 @@ class Engine {
 
   // Log-probabilities of `tokens` after the session's past (or after nothing: then the first
   // token has none and is left out). Works on a fork: changes nothing. Setting *cancelled stops it.
+  // `tenant` is who asks.
   virtual void Score(std::optional<SessionName> session, memory::SpanSettings settings,
-                     std::vector<memory::TokenId> tokens, int32_t top_logprobs,
+                     std::string tenant, std::vector<memory::TokenId> tokens, int32_t top_logprobs,
                      std::shared_ptr<std::atomic<bool>> cancelled,
                      Done<std::vector<SampledToken>> done) = 0;
   // The blocks that `tokens` would retrieve, with text, by falling mass: passages merged as
@@ -272,9 +316,23 @@ class Engine {
   virtual void Search(SessionName session, std::vector<memory::TokenId> tokens, int32_t limit,
                       std::shared_ptr<std::atomic<bool>> cancelled, Done<SearchResult> done) = 0;
 
+  // Loads the adapter that lies in folder `folder` of the tenant's adapters. The same content under
+  // the same name again: nothing happens. FAILED_PRECONDITION: another content has the name, or
+  // the server has no folder for adapters; NOT_FOUND; INVALID_ARGUMENT naming file, field or
+  // tensor; RESOURCE_EXHAUSTED. Reads the files on the caller's thread.
+  virtual void LoadAdapter(AdapterName name, std::string folder, Done<AdapterInfo> done) = 0;
+  // NOT_FOUND; FAILED_PRECONDITION while sessions or requests hold it.
+  virtual void UnloadAdapter(AdapterName name, std::function<void(absl::Status)> done) = 0;
+  // As ListSessions.
+  virtual void ListAdapters(std::string tenant, std::string after, int32_t limit,
+                            Done<std::vector<AdapterInfo>> done) = 0;
+
   // Checkpoints every session: `done` gets OK once all are durable, or what is missing: at the
   // deadline, or when one could not be written. Without a data folder: OK.
   virtual void CheckpointAll(absl::Time deadline, std::function<void(absl::Status)> done) = 0;
+
+  // What tenants may take, from now on. What was admitted goes on.
+  virtual void SetQuotas(TenantQuotas quotas) = 0;
 
   virtual EngineStats Stats() const = 0;
   virtual const EngineLimits& limits() const = 0;

@@ -68,7 +68,7 @@ TEST_F(EngineCreateTest, ScoresAndSearches) {
   ASSERT_TRUE(Answer(Prompt("a", PastText())).finish.has_value());
   const std::vector<TokenId> query = *engine_->tokenizer().Encode("The code of box", false);
   const auto scored = Wait<absl::StatusOr<std::vector<SampledToken>>>(
-      [&](auto done) { engine_->Score(Name("a"), {}, query, 2, nullptr, done); });
+      [&](auto done) { engine_->Score(Name("a"), {}, "acme", query, 2, nullptr, done); });
   ASSERT_TRUE(scored.ok()) << scored.status();
   ASSERT_EQ(scored->size(), query.size());
   for (size_t i = 0; i < query.size(); ++i) {

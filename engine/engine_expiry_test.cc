@@ -139,7 +139,7 @@ TEST_F(EngineExpiryTest, ASessionHasATimeOfItsOwnAndAForkItsParents) {
   Start(ADay());
   const auto create = [&](std::string id, std::optional<absl::Duration> expire_after) {
     return Wait<absl::StatusOr<SessionInfo>>([&](auto done) {
-      engine_->CreateSession(Name(id), SmallSettings(), expire_after, "", "", done);
+      engine_->CreateSession(Name(id), SmallSettings(), "", expire_after, "", "", done);
     });
   };
   ASSERT_TRUE(create("hour", absl::Hours(1)).ok());

@@ -37,19 +37,20 @@ void EngineTest::Start(EngineLimits limits, FakeModel::Draw draw, EngineObserver
     ASSERT_TRUE(opened.ok()) << opened.status();
     extents = *std::move(opened);
   }
-  auto engine =
-      CreateEngine({.model = std::move(model),
-                    .tokenizer = std::make_unique<FakeTokenizer>(),
-                    .arena = &arena_,
-                    .indexer = &indexer_,
-                    .host_arena = &host_arena_,
-                    .journal = std::move(journal),
-                    .extents = std::move(extents),
-                    .build = build_,
-                    .device_kind = device_kind_,
-                    .page_form = page_form_,
-                    .options = {.limits = limits, .observer = observer},
-                    .now = [this] { return absl::FromUnixSeconds(clock_seconds_.load()); }});
+  auto engine = CreateEngine(
+      {.model = std::move(model),
+       .tokenizer = std::make_unique<FakeTokenizer>(),
+       .arena = &arena_,
+       .indexer = &indexer_,
+       .host_arena = &host_arena_,
+       .journal = std::move(journal),
+       .extents = std::move(extents),
+       .build = build_,
+       .device_kind = device_kind_,
+       .page_form = page_form_,
+       .finds_late_pages = finds_late_pages_,
+       .options = {.limits = limits, .observer = observer, .adapter_folder = adapter_folder_},
+       .now = [this] { return absl::FromUnixSeconds(clock_seconds_.load()); }});
   ASSERT_TRUE(engine.ok()) << engine.status();
   engine_ = *std::move(engine);
 }
@@ -60,9 +61,10 @@ void EngineTest::TearDown() {
 }
 
 absl::StatusOr<SessionInfo> EngineTest::Create(std::string id, std::string request_id,
-                                               std::string fingerprint) {
+                                               std::string fingerprint, std::string adapter) {
   return Wait<absl::StatusOr<SessionInfo>>([&](auto done) {
-    engine_->CreateSession(Name(id), SmallSettings(), std::nullopt, request_id, fingerprint, done);
+    engine_->CreateSession(Name(id), SmallSettings(), adapter, std::nullopt, request_id,
+                           fingerprint, done);
   });
 }
 
@@ -71,9 +73,10 @@ absl::StatusOr<SessionInfo> EngineTest::Get(std::string id) {
 }
 
 absl::StatusOr<SessionInfo> EngineTest::Fork(std::string parent, std::string child,
-                                             std::function<void(memory::SpanSettings*)> edit) {
+                                             std::function<void(memory::SpanSettings*)> edit,
+                                             std::optional<AdapterChange> adapter) {
   return Wait<absl::StatusOr<SessionInfo>>([&](auto done) {
-    engine_->ForkSession(Name(parent), Name(child), edit, "", "", std::nullopt, done);
+    engine_->ForkSession(Name(parent), Name(child), edit, adapter, "", "", std::nullopt, done);
   });
 }
 
@@ -192,8 +195,9 @@ Told EngineTest::Answer(GenerateSpec spec) {
 absl::StatusOr<std::vector<SampledToken>> EngineTest::Score(std::string id, std::string_view text) {
   std::optional<SessionName> session;
   if (!id.empty()) session = Name(id);
-  return Wait<absl::StatusOr<std::vector<SampledToken>>>(
-      [&](auto done) { engine_->Score(session, SmallSettings(), Ids(text), 0, nullptr, done); });
+  return Wait<absl::StatusOr<std::vector<SampledToken>>>([&](auto done) {
+    engine_->Score(session, SmallSettings(), "acme", Ids(text), 0, nullptr, done);
+  });
 }
 
 absl::StatusOr<Engine::SearchResult> EngineTest::Search(std::string id, std::string_view text,

@@ -53,11 +53,12 @@ class EngineTest : public testing::Test {
   void TearDown() override;
 
   absl::StatusOr<SessionInfo> Create(std::string id, std::string request_id = "",
-                                     std::string fingerprint = "");
+                                     std::string fingerprint = "", std::string adapter = "");
   absl::StatusOr<SessionInfo> Get(std::string id);
   absl::StatusOr<SessionInfo> Fork(
       std::string parent, std::string child,
-      std::function<void(memory::SpanSettings*)> edit = [](memory::SpanSettings*) {});
+      std::function<void(memory::SpanSettings*)> edit = [](memory::SpanSettings*) {},
+      std::optional<AdapterChange> adapter = std::nullopt);
   absl::Status Delete(std::string id,
                       std::optional<memory::Position> expected_position = std::nullopt);
   absl::StatusOr<SessionInfo> Rewind(
@@ -117,8 +118,10 @@ class EngineTest : public testing::Test {
   memory::HostArena host_arena_{size_t{64} << 20};  // the second tier, where a limit allows one
   memory::HostIndexer indexer_;
   memory::JournalOptions journal_;  // with a folder: what happens is journaled there
-  std::filesystem::path extents_;   // not empty: checkpoints are kept there
+  std::filesystem::path adapter_folder_;
+  std::filesystem::path extents_;  // not empty: checkpoints are kept there
   memory::FileSystem* files_ = memory::FileSystem::Posix();
+  bool finds_late_pages_ = false;
   std::string build_ = "build 1", device_kind_ = "fake", page_form_ = "host";
   FakeModel* model_ = nullptr;
   std::atomic<int64_t> clock_seconds_{1'000'000};

@@ -217,7 +217,7 @@ class CountingObserver : public EngineObserver {
     prefilled += step.prefill_tokens;
   }
   void OnQueued(double) override { ++queued; }
-  void OnFirstToken(double) override { ++first; }
+  void OnFirstToken(StartTier, double) override { ++first; }
   void OnInterToken(double) override { ++inter; }
   std::atomic<int64_t> steps{0}, decoded{0}, prefilled{0}, queued{0}, first{0}, inter{0};
 };

@@ -1,26 +1,14 @@
 #include "engine/engine_impl.h"
 
-#include <glog/logging.h>
-
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "engine/durable/session_loader.h"
 #include "engine/scheduler/append_sequence.h"
-#include "engine/scheduler/score_sequence.h"
-#include "engine/scheduler/search_sequence.h"
+#include "engine/session_quota.h"
 
 namespace eidetic {
 namespace {
-
-// How often what has expired is forgotten.
-constexpr absl::Duration kSweepInterval = absl::Minutes(1);
-// How often full tiers are looked for, and sessions counted.
-constexpr absl::Duration kMarksInterval = absl::Milliseconds(100);
-// How often sessions that have expired are deleted.
-constexpr absl::Duration kExpiryInterval = absl::Seconds(1);
-// How often failed storage is tried again.
-constexpr absl::Duration kRecoveryInterval = absl::Seconds(1);
 
 std::optional<ChatFormat> FindChatFormat(const Tokenizer* tokenizer) {
   absl::StatusOr<ChatFormat> format = ChatFormat::For(tokenizer);
@@ -39,29 +27,42 @@ std::vector<memory::TokenId> EndTokens(const HybridModel& model,
 EngineImpl::EngineImpl(EngineParts parts)
     : parts_(std::move(parts)),
       chat_format_(FindChatFormat(parts_.tokenizer.get())),
-      ledger_(parts_.journal.get()),
+      ledger_(parts_.journal.get(),
+              [this](double seconds) { context_.observer->OnCommit(seconds); }),
       session_journal_(&ledger_, ComputerOf(parts_.build, parts_.device_kind)),
+      tenants_(parts_.now),
       context_{.tokenizer = parts_.tokenizer.get(),
                .observer = parts_.options.observer ? parts_.options.observer : &silent_,
                .ledger = &ledger_,
                .journal = &session_journal_,
+               .tenants = &tenants_,
                .now = parts_.now,
                .limits = parts_.options.limits},
       pool_(parts_.arena, parts_.indexer, parts_.model->Geometry(context_.limits.block_tokens),
             context_.limits.memory, parts_.host_arena),
       mailbox_(std::make_shared<Mailbox>()),
+      adapters_(parts_.model.get(), &ledger_,
+                {.folder = parts_.options.adapter_folder,
+                 .max_adapters = context_.limits.max_adapters,
+                 .max_adapter_bytes = context_.limits.max_adapter_bytes},
+                context_.now),
       sessions_(&pool_,
                 {.block_tokens = context_.limits.block_tokens,
                  .query_chunk_tokens = context_.limits.query_chunk_tokens,
                  .trained_context = parts_.model->description().trained_context,
                  .max_sessions = context_.limits.max_sessions,
                  .request_retention = context_.limits.request_retention,
-                 .expire_after = context_.limits.expire_after},
+                 .expire_after = context_.limits.expire_after,
+                 .check_quota =
+                     [this](const std::string& tenant) {
+                       return CheckSessionQuota(sessions_, tenants_.QuotaOf(tenant), tenant);
+                     }},
                 &session_journal_, context_.now),
       operations_(&sessions_, &session_journal_, context_.now,
                   context_.limits.max_snapshots_per_session),
-      loop_(&context_, parts_.model.get(), &pool_, mailbox_.get(), [this] { OnTurn(); }),
-      generations_(&context_, &sessions_, &loop_, EndTokens(*parts_.model, chat_format_),
+      loop_(&context_, parts_.model.get(), &pool_, mailbox_.get(), &tenants_, [this] { OnTurn(); }),
+      generations_(&context_, &sessions_, &adapters_, &loop_,
+                   EndTokens(*parts_.model, chat_format_),
                    [mailbox = mailbox_] { mailbox->Wake(); }),
       line_(LineParts()),
       keeper_(MakeKeeper()),
@@ -109,12 +110,17 @@ absl::Status EngineImpl::BindJournal() {
 
 absl::Status EngineImpl::Restore() {
   if (parts_.journal == nullptr) return absl::OkStatus();
+  if (absl::Status status = adapters_.Restore(*parts_.journal); !status.ok()) return status;
   absl::StatusOr<LoadedSessions> loaded =
       LoadSessions({.journal = parts_.journal.get(),
                     .tokenizer = parts_.tokenizer.get(),
                     .block_tokens = context_.limits.block_tokens,
                     .vocab_size = parts_.model->description().vocab_size,
-                    .on_reader_change = [mailbox = mailbox_] { mailbox->Wake(); }});
+                    .on_reader_change = [mailbox = mailbox_] { mailbox->Wake(); },
+                    .adapter =
+                        [this](const std::string& tenant, const AdapterBinding& binding) {
+                          return adapters_.Bound(tenant, binding);
+                        }});
   if (!loaded.ok()) return loaded.status();
   for (const auto& session : loaded->sessions) {
     SessionJournal::LoadComputer(*parts_.journal, session.get());
@@ -125,28 +131,6 @@ absl::Status EngineImpl::Restore() {
                     std::move(loaded->creations));
   generations_.Restore(std::move(loaded->requests));
   return keeper_ ? keeper_->Restore() : absl::OkStatus();
-}
-
-void EngineImpl::WatchStorage(absl::Time now) {
-  if (!storage_failed_) {
-    const absl::Status health = ledger_.health();
-    if (health.ok()) return;
-    LOG(ERROR) << "storage fails, nothing is changed until it works again: " << health;
-    storage_failed_ = true;
-    loop_.EndAll(health);
-    // Who reads meanwhile shall not see what was never acknowledged.
-    ledger_.Flush();
-    if (absl::Status status = Restore(); !status.ok()) LOG(ERROR) << status;
-  }
-  if (now - last_recovery_ < kRecoveryInterval) return;
-  last_recovery_ = now;
-  absl::Status status = parts_.journal->Recover();
-  if (status.ok()) status = Restore();
-  if (!status.ok()) return;
-  // What was not acknowledged is gone from every log: later tokens begin new ones.
-  sessions_.BeginNewLogs();
-  storage_failed_ = false;
-  LOG(INFO) << "storage works again";
 }
 
 template <typename T, typename Work>
@@ -171,14 +155,19 @@ void EngineImpl::PostAwake(SessionName session, Done<T> done, Work work) {
   });
 }
 
-void EngineImpl::CreateSession(SessionName name, memory::SpanSettings settings,
+void EngineImpl::CreateSession(SessionName name, memory::SpanSettings settings, std::string adapter,
                                std::optional<absl::Duration> expire_after, std::string request_id,
                                std::string fingerprint, Done<SessionInfo> done) {
   SessionTable::Creation creation{std::move(name), std::move(request_id), std::move(fingerprint),
                                   expire_after};
-  Post(std::move(done), [this, creation = std::move(creation), settings] {
-    return sessions_.Create(creation, memory::SettingsHistory(settings));
-  });
+  Post(std::move(done),
+       [this, creation = std::move(creation), settings,
+        adapter = std::move(adapter)]() mutable -> absl::StatusOr<SessionInfo> {
+         auto found = FindAdapter(creation.name.tenant, adapter);
+         if (!found.ok()) return found.status();
+         creation.adapter = *std::move(found);
+         return sessions_.Create(creation, memory::SettingsHistory(settings));
+       });
 }
 
 void EngineImpl::GetSession(SessionName name, Done<SessionInfo> done) {
@@ -203,6 +192,15 @@ void EngineImpl::DeleteSession(SessionName name, std::optional<memory::Position>
   });
 }
 
+absl::StatusOr<AdapterRef> EngineImpl::FindAdapter(const std::string& tenant,
+                                                   const std::string& id) const {
+  if (id.empty()) return AdapterRef();
+  auto found = adapters_.Find({tenant, id});
+  if (!found.ok()) return found;
+  if (absl::Status status = CheckLoaded(*found); !status.ok()) return status;
+  return found;
+}
+
 absl::Status EngineImpl::Delete(const SessionName& name,
                                 std::optional<memory::Position> expected_position) {
   const auto session = sessions_.Find(name);
@@ -213,15 +211,22 @@ absl::Status EngineImpl::Delete(const SessionName& name,
 
 void EngineImpl::ForkSession(SessionName parent, SessionName child,
                              std::function<void(memory::SpanSettings*)> edit,
-                             std::string request_id, std::string fingerprint,
+                             std::optional<AdapterChange> adapter, std::string request_id,
+                             std::string fingerprint,
                              std::optional<memory::Position> expected_position,
                              Done<SessionInfo> done) {
   SessionTable::Creation creation{std::move(child), std::move(request_id), std::move(fingerprint)};
   Post(std::move(done),
        [this, parent, creation = std::move(creation), edit = std::move(edit),
-        expected_position]() -> absl::StatusOr<SessionInfo> {
+        adapter = std::move(adapter), expected_position]() -> absl::StatusOr<SessionInfo> {
          if (!loop_.lost().ok()) return loop_.lost();
-         return sessions_.Fork(parent, creation, edit, expected_position);
+         std::optional<SessionTable::NewAdapter> change;
+         if (adapter) {
+           auto found = FindAdapter(parent.tenant, adapter->adapter);
+           if (!found.ok()) return found.status();
+           change = {*std::move(found), adapter->reingest};
+         }
+         return sessions_.Fork(parent, creation, edit, change, expected_position);
        });
 }
 
@@ -229,13 +234,15 @@ absl::StatusOr<std::shared_ptr<AppendStream>> EngineImpl::StartAppend(
     const SessionName& name, std::function<void(memory::Position, memory::Position)> progress) {
   absl::StatusOr<std::shared_ptr<Session>> session = sessions_.FindAwake(name);
   if (!session.ok()) return session.status();
-  if (absl::Status room = loop_.CheckRoom(); !room.ok()) return room;
+  absl::Status room = CheckTierQuota(sessions_, tenants_.QuotaOf(name.tenant), name.tenant);
+  if (room.ok()) room = loop_.CheckRoom(name.tenant);
+  if (!room.ok()) return room;
   absl::StatusOr<SessionWork> work =
       SessionWork::Begin(*session, (*session)->position(), context_.limits.query_chunk_tokens);
   if (!work.ok()) return work.status();
   auto sequence = std::make_shared<AppendSequence>(&context_, *std::move(session), *std::move(work),
                                                    std::move(progress));
-  loop_.Add(sequence);
+  loop_.Add(sequence, name.tenant);
   return MakeAppendStream(mailbox_, sequence);
 }
 
@@ -246,140 +253,31 @@ void EngineImpl::OpenAppend(SessionName name,
             [this, name, progress = std::move(progress)] { return StartAppend(name, progress); });
 }
 
+StartTier EngineImpl::StartOf(const std::optional<SessionName>& name) const {
+  if (!name) return StartTier::kComputed;
+  const auto session = sessions_.Find(*name);
+  if (!session.ok() || (*session)->position() == 0) return StartTier::kComputed;
+  switch (sessions_.TierOf(**session)) {
+    case SessionTier::kAsleep:
+      return (*session)->checkpoint == nullptr ? StartTier::kComputed : StartTier::kDisk;
+    case SessionTier::kHost:
+      return StartTier::kHost;
+    case SessionTier::kDevice:
+      return (*session)->computed() == 0 ? StartTier::kComputed : StartTier::kDevice;
+  }
+  return StartTier::kComputed;
+}
+
 void EngineImpl::Generate(GenerateSpec spec, Done<std::shared_ptr<GenerationReader>> done) {
-  mailbox_->Post([this, spec = std::move(spec), done = std::move(done)](absl::Status alive) {
-    if (!alive.ok()) return done(alive);
-    const bool needs_memory = generations_.NeedsMemory(spec);
-    auto work = [this, spec] { return generations_.Generate(spec); };
-    needs_memory ? Answer(spec.session, done, work) : Tell(done, work());
-  });
-}
-
-absl::StatusOr<EngineImpl::Probe> EngineImpl::MakeProbe(
-    const std::optional<SessionName>& session, const memory::SpanSettings& settings,
-    const std::vector<memory::TokenId>& tokens) const {
-  if (tokens.empty() || tokens.size() > static_cast<size_t>(context_.limits.max_score_tokens)) {
-    return absl::InvalidArgumentError(absl::StrCat("content: has ", tokens.size(),
-                                                   " tokens; it must have from 1 to ",
-                                                   context_.limits.max_score_tokens));
-  }
-  if (absl::Status room = loop_.CheckRoom(); !room.ok()) return room;
-  absl::StatusOr<std::shared_ptr<Session>> branch;
-  if (session) {
-    absl::StatusOr<std::shared_ptr<Session>> parent = sessions_.FindAwake(*session);
-    if (!parent.ok()) return parent.status();
-    branch = sessions_.Branch(**parent, (*parent)->settings.last());
-  } else {
-    branch = sessions_.MakeEmpty(memory::SettingsHistory(settings));
-  }
-  if (!branch.ok()) return branch.status();
-  const memory::Position begin = (*branch)->position();
-  absl::StatusOr<SessionWork> work =
-      SessionWork::Begin(*branch, begin + static_cast<memory::Position>(tokens.size()),
-                         context_.limits.query_chunk_tokens);
-  if (!work.ok()) return work.status();
-  (*branch)->log.Append(tokens);
-  return Probe{*std::move(branch), begin, *std::move(work)};
-}
-
-void EngineImpl::Score(std::optional<SessionName> session, memory::SpanSettings settings,
-                       std::vector<memory::TokenId> tokens, int32_t top_logprobs,
-                       std::shared_ptr<std::atomic<bool>> cancelled,
-                       Done<std::vector<SampledToken>> done) {
-  auto score = [this, session, settings, tokens = std::move(tokens), top_logprobs,
-                cancelled = std::move(cancelled), done](const absl::Status& awake) {
-    absl::StatusOr<Probe> probe =
-        awake.ok() ? MakeProbe(session, settings, tokens) : absl::StatusOr<Probe>(awake);
-    if (!probe.ok()) return TellUnlessShort(probe.status(), done);
-    loop_.Add(std::make_shared<ScoreSequence>(&context_, std::move(probe->branch),
-                                              std::move(probe->work), probe->begin, top_logprobs,
-                                              cancelled, done));
-    return absl::OkStatus();
-  };
-  PostProbe(session, std::move(score), std::move(done));
-}
-
-void EngineImpl::Search(SessionName session, std::vector<memory::TokenId> tokens, int32_t limit,
-                        std::shared_ptr<std::atomic<bool>> cancelled, Done<SearchResult> done) {
-  auto search = [this, session, tokens = std::move(tokens), limit, cancelled = std::move(cancelled),
-                 done](const absl::Status& awake) {
-    if (!awake.ok()) return TellUnlessShort(awake, done);
-    return StartSearch(session, tokens, limit, cancelled, done);
-  };
-  PostProbe(std::optional(session), std::move(search), std::move(done));
-}
-
-absl::Status EngineImpl::StartSearch(const SessionName& session,
-                                     const std::vector<memory::TokenId>& tokens, int32_t limit,
-                                     std::shared_ptr<std::atomic<bool>> cancelled,
-                                     Done<SearchResult> done) {
-  absl::StatusOr<Probe> probe = MakeProbe(session, {}, tokens);
-  if (!probe.ok()) return TellUnlessShort(probe.status(), done);
-  if (probe->branch->settings.last().policy != memory::AttentionPolicy::kSeAttn) {
-    done(absl::FailedPreconditionError(
-        "name: the session's policy retrieves nothing; fork it with SE_ATTN and search there"));
-    return absl::OkStatus();
-  }
-  loop_.Add(std::make_shared<SearchSequence>(&context_, std::move(probe->branch),
-                                             std::move(probe->work), probe->begin, limit,
-                                             std::move(cancelled), std::move(done)));
-  return absl::OkStatus();
-}
-
-void EngineImpl::OnTurn() {
-  // A loop whose device is lost shows no heartbeat: health turns to NOT_SERVING.
-  if (!loop_.lost().ok()) return line_.Close(loop_.lost());
-  const absl::Time now = context_.now();
-  WatchStorage(now);
-  if (keeper_) keeper_->OnTurn(now);
-  if (line_.size() > 0) line_.OnTurn(RoomSigns());
-  if (now - last_marks_ >= kMarksInterval) {
-    last_marks_ = now;
-    KeepMarks();
-    CountTiers();
-  }
-  if (now - last_expiry_ >= kExpiryInterval && ledger_.health().ok()) {
-    last_expiry_ = now;
-    DeleteExpired();
-  }
-  if (now - last_sweep_ >= kSweepInterval) {
-    last_sweep_ = now;
-    sessions_.Expire();
-    generations_.Expire();
-  }
-  const memory::PageStore* const host = pool_.host_pages();
-  const memory::PromotedPages* const promoted = pool_.promoted();
-  const memory::PromotionStats promotion =
-      promoted == nullptr ? memory::PromotionStats() : promoted->stats();
-  absl::MutexLock lock(&stats_mutex_);
-  stats_ = {.running = loop_.running(),
-            .queued = loop_.queued() + line_.size(),
-            .sessions = static_cast<int64_t>(sessions_.size()),
-            .pages_used = pool_.pages().used_count(),
-            .pages_total = pool_.pages().capacity(),
-            .host_pages_used = host == nullptr ? 0 : host->used_count(),
-            .host_pages_total = host == nullptr ? 0 : host->capacity(),
-            .pages_moved = pool_.moved_pages(),
-            .moved_bytes = pool_.moved_pages() * static_cast<int64_t>(pool_.pages().page_bytes()),
-            .promoted_pages = promoted == nullptr ? 0 : promoted->size(),
-            .device_choices = promotion.chosen_on_device,
-            .host_choices = promotion.chosen - promotion.chosen_on_device,
-            .pages_promoted = promotion.promoted,
-            .pages_dropped = promotion.dropped,
-            .promoted_bytes = promotion.copied_bytes,
-            .tiles_used = pool_.tiles().used_count(),
-            .tiles_total = pool_.tiles().capacity(),
-            .slots_used = pool_.slots().used_count(),
-            .slots_total = pool_.slots().capacity(),
-            .device_sessions = tiers_[0],
-            .host_sessions = tiers_[1],
-            .disk_sessions = tiers_[2],
-            .sessions_expired = expired_,
-            .integrity_errors = sessions_.damage_found(),
-            .recomputed_tokens = loop_.recomputed(),
-            .state_point_bytes = pool_.points().used_bytes(),
-            .heartbeat = now};
-  if (keeper_) keeper_->AddStats(&stats_);
+  spec.arrival = context_.now();
+  mailbox_->Post(
+      [this, spec = std::move(spec), done = std::move(done)](absl::Status alive) mutable {
+        if (!alive.ok()) return done(alive);
+        spec.start = StartOf(spec.session);
+        const bool needs_memory = generations_.NeedsMemory(spec);
+        auto work = [this, spec] { return generations_.Generate(spec); };
+        needs_memory ? Answer(spec.session, done, work) : Tell(done, work());
+      });
 }
 
 std::unique_ptr<SessionKeeper> EngineImpl::MakeKeeper() {
@@ -400,15 +298,16 @@ std::unique_ptr<SessionKeeper> EngineImpl::MakeKeeper() {
                   .query_chunk_tokens = context_.limits.query_chunk_tokens,
                   .max_points = context_.limits.memory.points.max_points,
                   .limits = context_.limits.keeping,
+                  .finds_late_pages = parts_.finds_late_pages,
                   .wake = [mailbox = mailbox_] { mailbox->Wake(); },
                   .now = context_.now});
 }
 
-void EngineImpl::WhenAwake(const SessionName& session, SessionKeeper::Then then) {
+void EngineImpl::WhenAwake(const SessionName& session, MemoryNeed need, SessionKeeper::Then then) {
   if (!loop_.lost().ok()) return then(loop_.lost());
   const auto found = sessions_.Find(session);
   if (found.ok()) session_journal_.Needed(found->get());
-  keeper_ ? keeper_->WhenAwake(session, std::move(then)) : then(absl::OkStatus());
+  keeper_ ? keeper_->WhenAwake(session, need, std::move(then)) : then(absl::OkStatus());
 }
 
 void EngineImpl::CheckpointAll(absl::Time deadline, std::function<void(absl::Status)> done) {
@@ -416,6 +315,12 @@ void EngineImpl::CheckpointAll(absl::Time deadline, std::function<void(absl::Sta
     if (!alive.ok() || keeper_ == nullptr) return done(alive);
     if (!loop_.lost().ok()) return done(loop_.lost());
     keeper_->CheckpointAll(deadline, done);
+  });
+}
+
+void EngineImpl::SetQuotas(TenantQuotas quotas) {
+  mailbox_->Post([this, quotas = std::move(quotas)](const absl::Status& alive) mutable {
+    if (alive.ok()) tenants_.SetQuotas(std::move(quotas));
   });
 }
 

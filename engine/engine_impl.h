@@ -14,6 +14,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
+#include "engine/adapter_table.h"
 #include "engine/durable/ledger.h"
 #include "engine/durable/session_journal.h"
 #include "engine/durable/session_keeper.h"
@@ -23,6 +24,7 @@
 #include "engine/scheduler/room_line.h"
 #include "engine/scheduler/sequence.h"
 #include "engine/scheduler/step_loop.h"
+#include "engine/scheduler/tenant_book.h"
 #include "engine/session_operations.h"
 #include "engine/session_table.h"
 
@@ -36,7 +38,7 @@ class EngineImpl : public Engine {
   // Waits for the step under way. Not to be called from a callback.
   ~EngineImpl() override;
 
-  void CreateSession(SessionName name, memory::SpanSettings settings,
+  void CreateSession(SessionName name, memory::SpanSettings settings, std::string adapter,
                      std::optional<absl::Duration> expire_after, std::string request_id,
                      std::string fingerprint, Done<SessionInfo> done) override;
   void GetSession(SessionName name, Done<SessionInfo> done) override;
@@ -45,7 +47,8 @@ class EngineImpl : public Engine {
   void DeleteSession(SessionName name, std::optional<memory::Position> expected_position,
                      std::function<void(absl::Status)> done) override;
   void ForkSession(SessionName parent, SessionName child,
-                   std::function<void(memory::SpanSettings*)> edit, std::string request_id,
+                   std::function<void(memory::SpanSettings*)> edit,
+                   std::optional<AdapterChange> adapter, std::string request_id,
                    std::string fingerprint, std::optional<memory::Position> expected_position,
                    Done<SessionInfo> done) override;
   void RewindSession(SessionName name, memory::Position position,
@@ -65,15 +68,21 @@ class EngineImpl : public Engine {
                   std::function<void(memory::Position, memory::Position)> progress,
                   Done<std::shared_ptr<AppendStream>> done) override;
   void Generate(GenerateSpec spec, Done<std::shared_ptr<GenerationReader>> done) override;
-  void Score(std::optional<SessionName> session, memory::SpanSettings settings,
+  void Score(std::optional<SessionName> session, memory::SpanSettings settings, std::string tenant,
              std::vector<memory::TokenId> tokens, int32_t top_logprobs,
              std::shared_ptr<std::atomic<bool>> cancelled,
              Done<std::vector<SampledToken>> done) override;
   void Search(SessionName session, std::vector<memory::TokenId> tokens, int32_t limit,
               std::shared_ptr<std::atomic<bool>> cancelled, Done<SearchResult> done) override;
 
+  void LoadAdapter(AdapterName name, std::string folder, Done<AdapterInfo> done) override;
+  void UnloadAdapter(AdapterName name, std::function<void(absl::Status)> done) override;
+  void ListAdapters(std::string tenant, std::string after, int32_t limit,
+                    Done<std::vector<AdapterInfo>> done) override;
+
   void CheckpointAll(absl::Time deadline, std::function<void(absl::Status)> done) override;
 
+  void SetQuotas(TenantQuotas quotas) override;
   EngineStats Stats() const override;
   const EngineLimits& limits() const override { return context_.limits; }
   const HybridModel& model() const override { return *parts_.model; }
@@ -114,8 +123,9 @@ class EngineImpl : public Engine {
   // `work` may be tried several times.
   template <typename T, typename Work>
   void Answer(const std::optional<SessionName>& session, Done<T> done, Work work);
+  StartTier StartOf(const std::optional<SessionName>& name) const;
   // As SessionKeeper::WhenAwake; at once without a keeper.
-  void WhenAwake(const SessionName& session, SessionKeeper::Then then);
+  void WhenAwake(const SessionName& session, MemoryNeed need, SessionKeeper::Then then);
   std::unique_ptr<SessionKeeper> MakeKeeper();
   bool MakeRoom(int64_t pages);
 
@@ -127,8 +137,8 @@ class EngineImpl : public Engine {
     SessionWork work;
   };
   absl::StatusOr<Probe> MakeProbe(const std::optional<SessionName>& session,
-                                  const memory::SpanSettings& settings,
-                                  const std::vector<memory::TokenId>& tokens) const;
+                                  const memory::SpanSettings& settings, const std::string& tenant,
+                                  const std::vector<memory::TokenId>& tokens);
   // What `begin` begins, once the session is awake and there is memory; as RoomLine::Request.
   template <typename T, typename Begin>
   void PostProbe(std::optional<SessionName> session, Begin begin, Done<T> done) {
@@ -136,6 +146,7 @@ class EngineImpl : public Engine {
                     done = std::move(done)](absl::Status alive) mutable {
       if (!alive.ok()) return done(alive);
       line_.Begin({.session = std::move(session),
+                   .need = MemoryNeed::kWhole,  // it is forked
                    .begin = std::move(begin),
                    .refuse = [done](const absl::Status& why) { done(why); }});
     });
@@ -153,6 +164,7 @@ class EngineImpl : public Engine {
                            int32_t limit, std::shared_ptr<std::atomic<bool>> cancelled,
                            Done<SearchResult> done);
   void OnTurn();
+  void UpdateStats(absl::Time now);
   void DeleteExpired();
   // Gives room back before it is asked for.
   void KeepMarks();
@@ -161,6 +173,8 @@ class EngineImpl : public Engine {
   // Whether memory may come free that nobody has to ask for.
   bool RoomMayCome() const;
   RoomLine::Signs RoomSigns();
+  // The tenant's adapter of this id, which is loaded; null for the empty id.
+  absl::StatusOr<AdapterRef> FindAdapter(const std::string& tenant, const std::string& id) const;
   absl::Status Delete(const SessionName& name, std::optional<memory::Position> expected_position);
   // FAILED_PRECONDITION when the journal belongs to another model.
   absl::Status BindJournal();
@@ -174,9 +188,11 @@ class EngineImpl : public Engine {
   EngineObserver silent_;
   Ledger ledger_;
   SessionJournal session_journal_;
+  TenantBook tenants_;
   const EngineContext context_;
   memory::MemoryPool pool_;
   const std::shared_ptr<Mailbox> mailbox_;  // shared with readers and streams, which may outlive us
+  AdapterTable adapters_;
   SessionTable sessions_;
   SessionOperations operations_;
   StepLoop loop_;

@@ -54,8 +54,41 @@ void EngineImpl::ExportSession(SessionName name, std::optional<std::string> snap
 }
 
 void EngineImpl::ImportSession(SessionName name, ExportedSession exported, Done<SessionInfo> done) {
-  Post(std::move(done), [this, name = std::move(name), exported = std::move(exported)]() mutable {
-    return operations_.Import(name, std::move(exported));
+  Post(std::move(done),
+       [this, name = std::move(name),
+        exported = std::move(exported)]() mutable -> absl::StatusOr<SessionInfo> {
+         auto adapter = adapters_.FindContent(name.tenant, exported.adapter);
+         if (!adapter.ok()) return adapter.status();
+         return operations_.Import(name, std::move(exported), *std::move(adapter));
+       });
+}
+
+void EngineImpl::LoadAdapter(AdapterName name, std::string folder, Done<AdapterInfo> done) {
+  // Here, so that the loop goes on meanwhile.
+  auto weights = std::make_shared<absl::StatusOr<std::unique_ptr<AdapterWeights>>>(
+      adapters_.Read(name.tenant, folder));
+  Post(std::move(done),
+       [this, name = std::move(name), folder = std::move(folder),
+        weights]() -> absl::StatusOr<AdapterInfo> {
+         if (!weights->ok()) return weights->status();
+         if (!loop_.lost().ok()) return loop_.lost();
+         return adapters_.Load(name, folder, ***weights);
+       });
+}
+
+void EngineImpl::UnloadAdapter(AdapterName name, std::function<void(absl::Status)> done) {
+  mailbox_->Post([this, name = std::move(name), done = std::move(done)](absl::Status alive) {
+    if (!alive.ok()) return done(alive);
+    ledger_.Tell([done, status = adapters_.Unload(name)](const absl::Status& durable) {
+      done(durable.ok() ? status : durable);
+    });
+  });
+}
+
+void EngineImpl::ListAdapters(std::string tenant, std::string after, int32_t limit,
+                              Done<std::vector<AdapterInfo>> done) {
+  PostRead(std::move(done), [this, tenant = std::move(tenant), after = std::move(after), limit] {
+    return absl::StatusOr<std::vector<AdapterInfo>>(adapters_.List(tenant, after, limit));
   });
 }
 

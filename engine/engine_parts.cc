@@ -18,6 +18,7 @@ absl::Status CheckPositive(const EngineLimits& limits) {
       {"query_chunk_tokens", limits.query_chunk_tokens},
       {"max_sessions", limits.max_sessions},
       {"max_sequences", limits.max_sequences},
+      {"max_tenant_sequences", limits.max_tenant_sequences},
       {"max_generated_tokens", limits.max_generated_tokens},
       {"max_score_tokens", limits.max_score_tokens},
       {"max_reader_lag_events", limits.max_reader_lag_events},

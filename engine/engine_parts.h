@@ -30,6 +30,7 @@ struct EngineParts {
   std::unique_ptr<memory::ExtentStore> extents = nullptr;
   // Of what computes, as checkpoints are bound to: Backend's, and BuildId().
   std::string build = "", device_kind = "", page_form = "";
+  bool finds_late_pages = false;  // as Backend's
   Engine::Options options;
   std::function<absl::Time()> now = absl::Now;  // called on the loop's thread
 };

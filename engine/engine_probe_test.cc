@@ -87,7 +87,8 @@ TEST_F(EngineProbeTest, ACancelledScoreStops) {
   model_->Hold();
   auto cancelled = std::make_shared<std::atomic<bool>>(false);
   const auto scored = Wait<absl::StatusOr<std::vector<SampledToken>>>([&](auto done) {
-    engine_->Score(std::nullopt, SmallSettings(), Ids(std::string(500, 'x')), 0, cancelled, done);
+    engine_->Score(std::nullopt, SmallSettings(), "acme", Ids(std::string(500, 'x')), 0, cancelled,
+                   done);
     *cancelled = true;
     model_->Release();
   });

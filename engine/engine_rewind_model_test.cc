@@ -50,8 +50,9 @@ class EngineRewindModelTest : public EngineTest,
   void Make(const std::string& id, AttentionPolicy policy) {
     memory::SpanSettings settings = SmallSettings();
     settings.policy = policy;
-    const auto made = Wait<absl::StatusOr<SessionInfo>>(
-        [&](auto done) { engine_->CreateSession(Name(id), settings, std::nullopt, "", "", done); });
+    const auto made = Wait<absl::StatusOr<SessionInfo>>([&](auto done) {
+      engine_->CreateSession(Name(id), settings, "", std::nullopt, "", "", done);
+    });
     ASSERT_TRUE(made.ok()) << made.status();
   }
 

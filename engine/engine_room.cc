@@ -38,12 +38,13 @@ bool EngineImpl::RoomMayCome() const {
 }
 
 RoomLine::Parts EngineImpl::LineParts() {
-  return {.when_awake = [this](const SessionName& session,
-                               SessionKeeper::Then then) { WhenAwake(session, std::move(then)); },
-          .room_may_come = [this] { return RoomMayCome(); },
-          .now = context_.now,
-          .max_wait = context_.limits.max_memory_wait,
-          .max_waiting = context_.limits.max_sequences};
+  return {
+      .when_awake = [this](const SessionName& session, MemoryNeed need,
+                           SessionKeeper::Then then) { WhenAwake(session, need, std::move(then)); },
+      .room_may_come = [this] { return RoomMayCome(); },
+      .now = context_.now,
+      .max_wait = context_.limits.max_memory_wait,
+      .max_waiting = context_.limits.max_sequences};
 }
 
 RoomLine::Signs EngineImpl::RoomSigns() {

@@ -66,7 +66,7 @@ TEST_F(EngineSessionTest, RefusesSettingsAndSessionsBeyondTheLimits) {
   limits.max_sessions = 1;
   Start(limits);
   const auto bad = Wait<absl::StatusOr<SessionInfo>>([&](auto done) {
-    engine_->CreateSession(Name("a"), {.window_tokens = 0}, std::nullopt, "", "", done);
+    engine_->CreateSession(Name("a"), {.window_tokens = 0}, "", std::nullopt, "", "", done);
   });
   EXPECT_EQ(bad.status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(std::string(bad.status().message()), HasSubstr("window_tokens"));

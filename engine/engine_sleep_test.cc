@@ -103,7 +103,7 @@ TEST_F(EngineCheckpointTest, SeveralWaitForOneLoad) {
   Restart();
   std::atomic<int> equal = 0, done = 0;
   for (int i = 0; i < 5; ++i) {
-    engine_->Score(Name("a"), SmallSettings(), Ids("more"), 0, nullptr, [&](auto scored) {
+    engine_->Score(Name("a"), SmallSettings(), "acme", Ids("more"), 0, nullptr, [&](auto scored) {
       if (scored.ok() && scored->back().logprob == expected.back().logprob) ++equal;
       ++done;
     });

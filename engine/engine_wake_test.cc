@@ -16,7 +16,7 @@ class EngineWakeTest : public EngineCheckpointTest {
   }
   // Calls `call` and counts its answer, which need not come soon.
   void Score(const std::string& id, std::atomic<int>* good) {
-    engine_->Score(Name(id), SmallSettings(), Ids("more"), 0, nullptr, [good](auto scored) {
+    engine_->Score(Name(id), SmallSettings(), "acme", Ids("more"), 0, nullptr, [good](auto scored) {
       if (scored.ok()) ++*good;
     });
   }

@@ -4,6 +4,7 @@
 #ifndef EIDETIC_ENGINE_EXPORTED_SESSION_H_
 #define EIDETIC_ENGINE_EXPORTED_SESSION_H_
 
+#include "engine/session_name.h"
 #include "memory/settings_history.h"
 #include "memory/token_log.h"
 
@@ -12,6 +13,7 @@ namespace eidetic {
 struct ExportedSession {
   memory::SettingsHistory settings;
   memory::TokenLog log;
+  AdapterBinding adapter = {};
 };
 
 }  // namespace eidetic

@@ -3,6 +3,7 @@
 #include <glog/logging.h>
 
 #include <cstring>
+#include <functional>
 #include <limits>
 #include <utility>
 
@@ -22,14 +23,19 @@ uint64_t Mix(uint64_t hash, uint64_t value) {
   return hash ^ (hash >> 29);
 }
 
+uint64_t AdapterHash(const ModelAdapter* adapter) {
+  return adapter == nullptr ? 0 : std::hash<std::string>()(adapter->content_hash);
+}
+
 uint64_t SettingsHash(const memory::SpanSettings& settings) {
   uint64_t hash = Mix(static_cast<uint64_t>(settings.policy), settings.window_tokens);
   return Mix(hash, settings.span_blocks);
 }
 
 // What tells a chunk that begins at `begin`, never 0.
-uint64_t BorderOf(memory::Position begin, const memory::SpanSettings& settings) {
-  return Mix(begin + (uint64_t{1} << 40), SettingsHash(settings)) | 1;
+uint64_t BorderOf(memory::Position begin, const memory::SpanSettings& settings,
+                  const ModelAdapter* adapter) {
+  return Mix(begin + (uint64_t{1} << 40), SettingsHash(settings) ^ AdapterHash(adapter)) | 1;
 }
 
 float LogprobOf(uint64_t hash, memory::TokenId target) {
@@ -62,10 +68,16 @@ void Remember(const memory::SessionMemory& memory, memory::Position position, co
 void CheckPages(const memory::SessionMemory& memory, uint64_t past) {
   for (int32_t layer = 0; layer < memory.geometry().attention_layers; ++layer) {
     uint64_t hash = 0;
+    bool gap = false;  // before this row: late pages
     for (memory::Position p = 0; p < memory.published(); ++p) {
+      if (memory.pages(layer)[p / memory.geometry().layout.block_size] == nullptr) {
+        gap = true;
+        continue;
+      }
       const Row& row = RowAt(memory, layer, p);
       if (row.border != 0) hash = Mix(hash, row.border);
       hash = Mix(hash, row.token);
+      if (std::exchange(gap, false)) hash = row.hash;
       CHECK(row.hash == hash && row.layer == layer && row.mark == Mix(hash, layer))
           << "foreign bytes in layer " << layer << " at position " << p;
     }
@@ -86,6 +98,7 @@ void CheckIndex(const memory::SessionMemory& memory) {
   std::vector<memory::Bf16> tile(layout.tile_bytes(memory.summary()) / sizeof(memory::Bf16));
   for (int32_t layer = 0; layer < memory.geometry().attention_layers; ++layer) {
     for (memory::BlockIndex b = 0; b < memory.published() / layout.block_size; ++b) {
+      if (memory.pages(layer)[b] == nullptr) continue;
       SummarizeBlock(layout, memory.summary(), memory.pages(layer)[b], b, tile.data());
       const auto* held =
           static_cast<const memory::Bf16*>(memory.tiles(layer)[b / memory::kTileBlocks]);
@@ -95,6 +108,19 @@ void CheckIndex(const memory::SessionMemory& memory) {
       });
     }
   }
+}
+
+// Wants some late pages, which of them depends on where the chunk begins. Whether there were any.
+bool WantLatePages(const StepChunk& chunk) {
+  if (!chunk.memory->late()) return false;
+  const memory::MemoryGeometry& geometry = chunk.memory->geometry();
+  for (int32_t layer = 0; layer < geometry.attention_layers; ++layer) {
+    void* const* pages = chunk.memory->pages(layer);
+    for (memory::BlockIndex b = 0; b < chunk.begin / geometry.layout.block_size; ++b) {
+      if (pages[b] == nullptr && (b + chunk.begin) % 3 == 0) chunk.memory->Want(layer, b);
+    }
+  }
+  return chunk.memory->missed();
 }
 
 // Summaries of the blocks that [begin, end) has completed.
@@ -153,6 +179,13 @@ memory::MemoryGeometry FakeModel::Geometry(int32_t block_size) const {
           .state_bytes = sizeof(State)};
 }
 
+absl::StatusOr<std::shared_ptr<const ModelAdapter>> FakeModel::LoadAdapter(
+    const AdapterWeights& weights) {
+  auto adapter = std::make_shared<ModelAdapter>();
+  adapter->content_hash = weights.content_hash();
+  return adapter;
+}
+
 void FakeModel::Submit(std::vector<StepChunk> chunks) {
   CHECK(submitted_.empty()) << "one step at a time";
   CHECK(!chunks.empty());
@@ -167,6 +200,7 @@ ChunkResult FakeModel::Compute(const StepChunk& chunk) const {
   CHECK(chunk.memory->summary() ==
         memory::SummaryFor(chunk.settings, chunk.memory->geometry().bounding));
   CHECK_LE(chunk.begin + static_cast<int64_t>(chunk.tokens.size()), chunk.memory->reserved());
+  if (!chunk.tokens.empty() && WantLatePages(chunk)) return {};
   CheckPages(*chunk.memory, state.hash);
   const bool indexed = SummaryVectors(chunk.memory->summary()) > 0;
   if (indexed) CheckIndex(*chunk.memory);
@@ -176,7 +210,7 @@ ChunkResult FakeModel::Compute(const StepChunk& chunk) const {
     result.scored.push_back({.token = target, .logprob = LogprobOf(state.hash, target), .top = {}});
   };
   if (!chunk.tokens.empty()) {
-    state.hash = Mix(state.hash, BorderOf(chunk.begin, chunk.settings));
+    state.hash = Mix(state.hash, BorderOf(chunk.begin, chunk.settings, chunk.adapter));
   } else if (chunk.output == ChunkOutput::kScore) {
     CHECK_EQ(chunk.targets.size(), 1u);
     score(chunk.targets[0]);
@@ -186,7 +220,7 @@ ChunkResult FakeModel::Compute(const StepChunk& chunk) const {
     state.hash = Mix(state.hash, chunk.tokens[row]);
     Remember(*chunk.memory, state.tokens,
              {state.hash, chunk.tokens[row], 0,
-              row == 0 ? BorderOf(chunk.begin, chunk.settings) : 0, 0});
+              row == 0 ? BorderOf(chunk.begin, chunk.settings, chunk.adapter) : 0, 0});
     ++state.tokens;
     if (chunk.output == ChunkOutput::kScore) score(chunk.targets[row]);
   }
@@ -206,7 +240,7 @@ float FakeModel::LogprobAfter(const memory::TokenLog& past, int32_t query_chunk_
   uint64_t hash = 0;
   for (memory::Chunk chunk = past.ChunkAt(0, query_chunk_tokens); !chunk.empty();
        chunk = past.ChunkAt(chunk.end, query_chunk_tokens)) {
-    hash = Mix(hash, BorderOf(chunk.begin, settings));
+    hash = Mix(hash, BorderOf(chunk.begin, settings, nullptr));
     for (memory::TokenId each : past.Slice(chunk.begin, chunk.end)) hash = Mix(hash, each);
   }
   return LogprobOf(hash, token);
@@ -227,6 +261,7 @@ StepResult FakeModel::Await() {
   std::vector<SeenChunk> seen;
   for (const StepChunk& chunk : submitted_) {
     result.chunks.push_back(Compute(chunk));
+    if (chunk.memory->missed()) continue;
     AddChoices(chunk, result.chunks.back().span, &result.choices);
     seen.push_back({.begin = chunk.begin,
                     .tokens = static_cast<int64_t>(chunk.tokens.size()),

@@ -31,6 +31,9 @@ class FakeModel : public HybridModel {
   const std::string& content_hash() const override { return content_hash_; }
   int64_t parameter_count() const override { return 1; }
   memory::MemoryGeometry Geometry(int32_t block_size) const override;
+  // Takes any weights: their hash is all that it computes with.
+  absl::StatusOr<std::shared_ptr<const ModelAdapter>> LoadAdapter(
+      const AdapterWeights& weights) override;
   void Submit(std::vector<StepChunk> chunks) override;
   StepResult Await() override;
 
@@ -51,7 +54,7 @@ class FakeModel : public HybridModel {
     memory::TokenKind kind = memory::TokenKind::kAppended;
     ChunkOutput output = ChunkOutput::kNone;
   };
-  // The batches of all steps so far.
+  // The batches of all steps so far, without chunks that wanted late pages.
   std::vector<std::vector<SeenChunk>> steps() const;
 
  private:

@@ -20,7 +20,12 @@ class HeldFileSystem : public memory::FileSystem {
  public:
   explicit HeldFileSystem(memory::FileSystem* files) : files_(files) {}
 
-  void HoldReads() { Set(&reads_.held, true); }
+  // After the next `free` ones.
+  void HoldReads(int free = 0) {
+    Set(&reads_.held, true);
+    absl::MutexLock lock(&mutex_);
+    reads_.free = free;
+  }
   void HoldSyncs() { Set(&syncs_.held, true); }
   void Release() {
     Set(&reads_.held, false);
@@ -58,6 +63,7 @@ class HeldFileSystem : public memory::FileSystem {
   struct Gate {
     bool held = false;
     int waiting = 0, begun = 0;
+    int free = 0;  // to pass though it is held
   };
   class Writer : public memory::WritableFile {
    public:
@@ -100,6 +106,10 @@ class HeldFileSystem : public memory::FileSystem {
   void Pass(Gate* gate) {
     absl::MutexLock lock(&mutex_);
     ++gate->begun;
+    if (gate->free > 0) {
+      --gate->free;
+      return;
+    }
     ++gate->waiting;
     const auto open = [gate] { return !gate->held; };
     mutex_.Await(absl::Condition(&open));

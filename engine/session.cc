@@ -1,5 +1,7 @@
 #include "engine/session.h"
 
+#include <glog/logging.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -32,6 +34,17 @@ absl::Status Session::Wake(memory::MemoryPool* pool) {
   return absl::OkStatus();
 }
 
+void Session::BeginAgain(memory::MemoryPool* pool, int32_t query_chunk_tokens) {
+  const memory::Position end = memory->reserved();
+  DropMemory();
+  absl::Status status = Wake(pool);
+  // What went was its own alone, and is as much as it needs.
+  if (status.ok()) status = memory->ReserveFor(settings.last(), end, query_chunk_tokens);
+  if (status.ok()) status = memory->BeginWork();
+  CHECK(status.ok()) << status;
+  memory->KeepPoints(!name.session.empty());
+}
+
 void Session::DropMemory() {
   seen = std::max(seen, computed());
   memory.reset();
@@ -44,6 +57,7 @@ absl::Status Session::PrepareIndex() {
 absl::StatusOr<SessionWork> SessionWork::Begin(std::shared_ptr<Session> session,
                                                memory::Position end, int32_t query_chunk_tokens) {
   if (absl::Status status = CheckWritable(*session, std::nullopt); !status.ok()) return status;
+  if (absl::Status status = CheckLoaded(session->adapter); !status.ok()) return status;
   const SessionPin pin(session.get());
   absl::Status status =
       session->memory->ReserveFor(session->settings.last(), end, query_chunk_tokens);

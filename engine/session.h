@@ -17,6 +17,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "engine/adapter.h"
 #include "engine/durable/session_keys.h"
 #include "engine/scheduler/request_book.h"
 #include "engine/session_name.h"
@@ -37,8 +38,15 @@ struct Snapshot {
 };
 struct Checkpoint;
 
+// How much of its memory a session must have.
+enum class MemoryNeed : uint8_t {
+  kToStep,  // pages may be late: steps that want them are taken again
+  kWhole,
+};
+
 struct Session {
-  SessionName name;  // empty: a throw-away session, known to its work alone
+  SessionName name;    // empty: a throw-away session, known to its work alone
+  AdapterRef adapter;  // what all its past was computed with; null: the base model
   memory::SettingsHistory settings;
   memory::TokenLog log;
   std::vector<LogSegment> segments;  // where the journal has the log; empty without a journal
@@ -68,6 +76,9 @@ struct Session {
 
   // Gives it memory, unless it has. RESOURCE_EXHAUSTED, a shortage, leaves it asleep.
   absl::Status Wake(memory::MemoryPool* pool);
+  // Its memory, of which pages are late and will not come, becomes that of a session of which
+  // nothing is computed, with the room that it has. Precondition: work holds it.
+  void BeginAgain(memory::MemoryPool* pool, int32_t query_chunk_tokens);
   // It sleeps.
   void DropMemory();
   // Gives its memory the index that the next token to compute needs. RESOURCE_EXHAUSTED: it
@@ -106,7 +117,8 @@ absl::Status CheckWritable(const Session& session, std::optional<memory::Positio
 class SessionWork {
  public:
   // Room for all that the session takes until it stands at `end`. ABORTED, RESOURCE_EXHAUSTED (as
-  // SessionMemory::ReserveFor says): nothing has changed. Precondition: the session is awake.
+  // SessionMemory::ReserveFor says), FAILED_PRECONDITION (its adapter is not loaded): nothing has
+  // changed. Precondition: the session is awake.
   static absl::StatusOr<SessionWork> Begin(std::shared_ptr<Session> session, memory::Position end,
                                            int32_t query_chunk_tokens);
   SessionWork(SessionWork&&) = default;

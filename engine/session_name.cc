@@ -66,6 +66,21 @@ absl::StatusOr<SnapshotName> SnapshotName::Parse(std::string_view text, std::str
   return NotOfForm(text, field, "tenants/{tenant}/sessions/{session}/snapshots/{snapshot}");
 }
 
+absl::StatusOr<AdapterName> AdapterName::Parse(std::string_view text, std::string_view field) {
+  AdapterName name;
+  std::string_view rest = text;
+  if (TakeSegment("tenants/", &rest, &name.tenant) &&
+      TakeSegment("/adapters/", &rest, &name.adapter) && rest.empty()) {
+    return name;
+  }
+  return NotOfForm(text, field, "tenants/{tenant}/adapters/{adapter}");
+}
+
+absl::Status NoSuchAdapter(const AdapterName& name) {
+  return absl::NotFoundError(
+      absl::StrCat("adapter: there is no ", name.ToString(), "; load it first"));
+}
+
 absl::StatusOr<std::string> SessionName::ParseTenant(std::string_view text,
                                                      std::string_view field) {
   std::string tenant;

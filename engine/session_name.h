@@ -43,6 +43,32 @@ struct SnapshotName {
   auto operator<=>(const SnapshotName&) const = default;
 };
 
+// The name of an adapter: tenants/{tenant}/adapters/{adapter}.
+struct AdapterName {
+  std::string tenant;
+  std::string adapter;
+
+  // As SessionName::Parse.
+  static absl::StatusOr<AdapterName> Parse(std::string_view text, std::string_view field);
+
+  std::string ToString() const { return "tenants/" + tenant + "/adapters/" + adapter; }
+  auto operator<=>(const AdapterName&) const = default;
+};
+
+// NOT_FOUND, as NoSuchSession.
+absl::Status NoSuchAdapter(const AdapterName& name);
+
+// What a session's state was computed with: an adapter of its tenant, and that adapter's content.
+struct AdapterBinding {
+  std::string adapter;  // the last segment of its name; empty: the base model
+  std::string content_hash;
+
+  bool empty() const { return adapter.empty(); }
+  // As checkpoints name it.
+  std::string ToString() const { return empty() ? "" : adapter + "@" + content_hash; }
+  bool operator==(const AdapterBinding&) const = default;
+};
+
 }  // namespace eidetic
 
 #endif  // EIDETIC_ENGINE_SESSION_NAME_H_

@@ -48,7 +48,7 @@ void ForgetBehind(Session* session, memory::Position end) {
   session->seen = std::max(session->seen, session->computed());
   if (session->computed() <= end) return;
   const SessionPin pin(session);
-  if (!session->memory->Rewind(end)) session->DropMemory();
+  if (session->memory->late() || !session->memory->Rewind(end)) session->DropMemory();
 }
 
 }  // namespace
@@ -162,16 +162,20 @@ absl::StatusOr<ExportedSession> SessionOperations::Export(
     const SessionName& name, const std::optional<std::string>& snapshot) const {
   absl::StatusOr<std::shared_ptr<Session>> session = sessions_->Find(name);
   if (!session.ok()) return session.status();
-  if (!snapshot) return ExportedSession{(*session)->settings, (*session)->log};
+  const AdapterBinding adapter = BindingOf((*session)->adapter);
+  if (!snapshot) return ExportedSession{(*session)->settings, (*session)->log, adapter};
   const auto found = FindSnapshot(session->get(), *snapshot);
   if (!found.ok()) return found.status();
   const eidetic::Snapshot& point = (*found)->second;
-  return ExportedSession{point.settings, LogOf(**session, point).Prefix(point.position)};
+  return ExportedSession{point.settings, LogOf(**session, point).Prefix(point.position), adapter};
 }
 
 absl::StatusOr<SessionInfo> SessionOperations::Import(const SessionName& name,
-                                                      ExportedSession exported) {
-  const absl::StatusOr<SessionInfo> made = sessions_->Create({name, "", ""}, exported.settings);
+                                                      ExportedSession exported,
+                                                      AdapterRef adapter) {
+  SessionTable::Creation creation{name, "", ""};
+  creation.adapter = std::move(adapter);
+  const absl::StatusOr<SessionInfo> made = sessions_->Create(creation, exported.settings);
   if (!made.ok()) return made.status();
   absl::StatusOr<std::shared_ptr<Session>> found = sessions_->Find(name);
   if (!found.ok()) return found.status();

@@ -40,7 +40,9 @@ class SessionOperations {
                                       std::optional<memory::Position> expected_position);
   absl::StatusOr<ExportedSession> Export(const SessionName& name,
                                          const std::optional<std::string>& snapshot) const;
-  absl::StatusOr<SessionInfo> Import(const SessionName& name, ExportedSession exported);
+  // `adapter`: what the export's session was computed with.
+  absl::StatusOr<SessionInfo> Import(const SessionName& name, ExportedSession exported,
+                                     AdapterRef adapter);
 
  private:
   absl::StatusOr<std::shared_ptr<Session>> FindWritable(

@@ -5,7 +5,6 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
-#include "engine/durable/checkpoint.h"
 #include "engine/layers/span_plan.h"
 
 namespace eidetic {
@@ -13,6 +12,8 @@ namespace {
 
 // One part in so many of the device's pages is made free at once.
 constexpr int64_t kRoomShare = 64;
+
+bool IsLate(const Session& session) { return session.memory != nullptr && session.memory->late(); }
 
 }  // namespace
 
@@ -25,15 +26,6 @@ absl::StatusOr<std::shared_ptr<Session>> SessionTable::Find(const SessionName& n
                      " is damaged and can only be deleted: ", damaged->second.why.message()));
   }
   return NoSuchSession(name);
-}
-
-absl::StatusOr<SessionInfo> SessionTable::Info(const SessionName& name) const {
-  if (const auto damaged = damaged_.find(name); damaged != damaged_.end()) {
-    return InfoOf(damaged->second);
-  }
-  absl::StatusOr<std::shared_ptr<Session>> session = Find(name);
-  if (!session.ok()) return session.status();
-  return InfoOf(**session);
 }
 
 absl::StatusOr<std::shared_ptr<Session>> SessionTable::FindAwake(const SessionName& name) const {
@@ -78,7 +70,7 @@ absl::Status SessionTable::CheckNew(const SessionName& name) const {
         absl::StrCat("sessions: all ", rules_.max_sessions,
                      " are taken; delete some, or raise the server's limit of sessions"));
   }
-  return absl::OkStatus();
+  return rules_.check_quota ? rules_.check_quota(name.tenant) : absl::OkStatus();
 }
 
 bool SessionTable::MakeRoom(int64_t pages) {
@@ -140,13 +132,14 @@ absl::StatusOr<SessionInfo> SessionTable::Create(const Creation& creation,
   if (absl::IsResourceExhausted(session.status())) session = Assemble(settings, nullptr);
   if (!session.ok()) return session.status();
   (*session)->expire_after = creation.expire_after.value_or(rules_.expire_after);
+  (*session)->adapter = creation.adapter;
   return Insert(creation, *std::move(session));
 }
 
 absl::StatusOr<SessionInfo> SessionTable::Fork(
     const SessionName& parent_name, const Creation& creation,
     const std::function<void(memory::SpanSettings*)>& edit,
-    std::optional<memory::Position> expected_position) {
+    const std::optional<NewAdapter>& adapter, std::optional<memory::Position> expected_position) {
   absl::StatusOr<std::optional<SessionInfo>> before = MadeBefore(creation);
   if (!before.ok()) return before.status();
   if (*before) return **before;
@@ -161,29 +154,10 @@ absl::StatusOr<SessionInfo> SessionTable::Fork(
   if (!status.ok()) return status;
   memory::SpanSettings settings = (*parent)->settings.last();
   edit(&settings);
-  absl::StatusOr<std::shared_ptr<Session>> child = Branch(**parent, settings);
+  absl::StatusOr<std::shared_ptr<Session>> child = ForkWith(**parent, settings, adapter);
   if (!child.ok()) return child.status();
   (*child)->expire_after = (*parent)->expire_after;
   return Insert(creation, *std::move(child));
-}
-
-std::vector<SessionInfo> SessionTable::List(const std::string& tenant, const std::string& after,
-                                            int32_t limit) const {
-  std::vector<SessionInfo> infos;
-  const SessionName from{tenant, after};
-  auto whole = sessions_.upper_bound(from);
-  auto damaged = damaged_.upper_bound(from);
-  while (infos.size() < static_cast<size_t>(limit)) {
-    const bool any_whole = whole != sessions_.end() && whole->first.tenant == tenant;
-    const bool any_damaged = damaged != damaged_.end() && damaged->first.tenant == tenant;
-    if (!any_whole && !any_damaged) break;
-    if (any_whole && (!any_damaged || whole->first < damaged->first)) {
-      infos.push_back(InfoOf(*(whole++)->second));
-    } else {
-      infos.push_back(InfoOf((damaged++)->second));
-    }
-  }
-  return infos;
 }
 
 absl::Status SessionTable::Delete(const SessionName& name,
@@ -241,7 +215,8 @@ absl::StatusOr<std::shared_ptr<Session>> SessionTable::Branch(
   history.Change(parent.position(), settings);
   if (absl::Status status = CheckSettings(history); !status.ok()) return status;
   std::unique_ptr<memory::SessionMemory> memory;
-  if (parent.memory != nullptr) {
+  // While pages are late it is as if the parent slept.
+  if (parent.memory != nullptr && !IsLate(parent)) {
     const SessionPin pin(&parent);
     auto fork = parent.memory->Fork(
         memory::SummaryFor(history.At(parent.computed()), pool_->geometry().bounding));
@@ -256,47 +231,34 @@ absl::StatusOr<std::shared_ptr<Session>> SessionTable::Branch(
   session->seen = std::max(parent.seen, parent.computed());
   session->bit_identical = parent.bit_identical;
   session->computed_by = parent.computed_by;
+  session->adapter = parent.adapter;
   return session;
 }
 
-SessionTier SessionTable::TierOf(const Session& session) const {
-  if (session.memory == nullptr) return SessionTier::kAsleep;
-  return session.memory->has_host_pages() ? SessionTier::kHost : SessionTier::kDevice;
-}
-
-SessionInfo SessionTable::InfoOf(const Session& session) const {
-  return {.name = session.name,
-          .settings = session.settings.last(),
-          .create_time = session.create_time,
-          .update_time = session.update_time,
-          .position = session.position(),
-          .computed = session.computed(),
-          .busy = session.busy,
-          .memory_bytes = session.memory == nullptr ? 0 : BytesOf(*session.memory),
-          .host_bytes = session.memory == nullptr || pool_->host_pages() == nullptr
-                            ? 0
-                            : session.memory->host_page_count() *
-                                  static_cast<int64_t>(pool_->host_pages()->page_bytes()),
-          .disk_bytes = session.checkpoint == nullptr ? 0 : session.checkpoint->bytes,
-          .tier = TierOf(session),
-          .last_use_time = session.last_use(),
-          .expire_after = session.expire_after,
-          .bit_identical = session.bit_identical};
-}
-
-SessionInfo SessionTable::InfoOf(const DamagedSession& session) {
-  SessionInfo info;
-  info.name = session.name;
-  info.tier = SessionTier::kAsleep;
-  info.damage = std::string(session.why.message());
-  return info;
-}
-
-int64_t SessionTable::BytesOf(const memory::SessionMemory& memory) const {
-  const auto bytes = [](int64_t count, size_t each) { return count * static_cast<int64_t>(each); };
-  return bytes(memory.page_count(), pool_->pages().page_bytes()) +
-         bytes(memory.tile_count(), pool_->tiles().page_bytes()) +
-         bytes(memory.working() ? 2 : 1, pool_->slots().slot_bytes());
+absl::StatusOr<std::shared_ptr<Session>> SessionTable::ForkWith(
+    const Session& parent, const memory::SpanSettings& settings,
+    const std::optional<NewAdapter>& adapter) const {
+  const bool same = !adapter || BindingOf(adapter->adapter) == BindingOf(parent.adapter);
+  if (same) return Branch(parent, settings);
+  if (absl::Status status = CheckLoaded(adapter->adapter); !status.ok()) return status;
+  if (parent.position() > 0 && !adapter->reingest) {
+    const auto name = [](const AdapterRef& ref) {
+      return ref == nullptr ? "the base model" : ref->name.ToString();
+    };
+    return absl::FailedPreconditionError(absl::StrCat(
+        "adapter: the session's past was computed with ", name(parent.adapter),
+        " and is no past of ", name(adapter->adapter),
+        "; set reingest to compute its tokens again, or fork it with the adapter that it has"));
+  }
+  memory::SettingsHistory history = parent.settings;
+  history.Change(parent.position(), settings);
+  if (absl::Status status = CheckSettings(history); !status.ok()) return status;
+  // Of the parent's past it has the tokens alone.
+  std::shared_ptr<Session> session = Assemble(history, nullptr);
+  session->log = parent.log;
+  session->segments = parent.segments;
+  session->adapter = adapter->adapter;
+  return session;
 }
 
 void SessionTable::Restore(std::vector<std::shared_ptr<Session>> sessions,
@@ -317,7 +279,7 @@ void SessionTable::Restore(std::vector<std::shared_ptr<Session>> sessions,
       session->read_time = std::max(session->read_time, old->second->last_use());
     }
     if (old != before.end() && old->second->segments == session->segments &&
-        old->second->computed() <= session->position()) {
+        old->second->computed() <= session->position() && !IsLate(*old->second)) {
       session->memory = std::move(old->second->memory);
     }
     const SessionName name = session->name;

@@ -42,6 +42,8 @@ class SessionTable {
     int32_t max_sessions = 0;
     absl::Duration request_retention;
     absl::Duration expire_after;  // as EngineLimits
+    // Whether a tenant may have one more; null: any may.
+    std::function<absl::Status(const std::string& tenant)> check_quota = nullptr;
   };
   SessionTable(memory::MemoryPool* pool, const Rules& rules, SessionJournal* journal,
                std::function<absl::Time()> now)
@@ -54,12 +56,20 @@ class SessionTable {
     std::string fingerprint;
     // None: the rules'. A fork has its parent's.
     std::optional<absl::Duration> expire_after = std::nullopt;
+    // Null: the base model. A fork has its parent's.
+    AdapterRef adapter = nullptr;
+  };
+  // What a fork goes on with, in place of its parent's adapter; as AdapterChange.
+  struct NewAdapter {
+    AdapterRef adapter;
+    bool reingest = false;
   };
   // As Engine::CreateSession, ForkSession, GetSession, ListSessions and DeleteSession say.
   absl::StatusOr<SessionInfo> Create(const Creation& creation,
                                      const memory::SettingsHistory& settings);
   absl::StatusOr<SessionInfo> Fork(const SessionName& parent, const Creation& creation,
                                    const std::function<void(memory::SpanSettings*)>& edit,
+                                   const std::optional<NewAdapter>& adapter,
                                    std::optional<memory::Position> expected_position);
   // DATA_LOSS for one that is damaged.
   absl::StatusOr<std::shared_ptr<Session>> Find(const SessionName& name) const;
@@ -118,6 +128,10 @@ class SessionTable {
   absl::StatusOr<std::optional<SessionInfo>> MadeBefore(const Creation& creation) const;
   absl::Status CheckNew(const SessionName& name) const;
   absl::Status CheckSettings(const memory::SettingsHistory& settings) const;
+  // The fork's session, which may have another adapter than its parent.
+  absl::StatusOr<std::shared_ptr<Session>> ForkWith(const Session& parent,
+                                                    const memory::SpanSettings& settings,
+                                                    const std::optional<NewAdapter>& adapter) const;
   std::shared_ptr<Session> Assemble(const memory::SettingsHistory& settings,
                                     std::unique_ptr<memory::SessionMemory> memory) const;
   int64_t BytesOf(const memory::SessionMemory& memory) const;

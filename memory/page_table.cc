@@ -43,6 +43,7 @@ absl::Status PageTable::Reserve(int64_t count) {
 }
 
 void* PageTable::AddressOf(const Page& page) const {
+  if (page.late) return nullptr;
   return page.copy != PageId() ? device_->Address(page.copy) : StoreOf(page.tier).Address(page.id);
 }
 
@@ -69,6 +70,7 @@ absl::Status PageTable::Share(const PageTable& from, int64_t shared, int64_t cou
   if (absl::Status status = Reserve(count); !status.ok()) return status;
   for (int64_t i = 0; i < count; ++i) {
     Page page = from.pages_[i];
+    CHECK(!page.late);
     if (i < shared) {
       StoreOf(page.tier).AddReference(page.id);
     } else {
@@ -103,6 +105,7 @@ void PageTable::Truncate(int64_t count) {
 absl::Status PageTable::MakeOwn(int64_t index) {
   CHECK(index >= 0 && index < count()) << "no block " << index;
   const Page page = pages_[index];
+  CHECK(!page.late);
   if (page.tier == Tier::kDevice && device_->references(page.id) == 1) return absl::OkStatus();
   const auto fresh = device_->Allocate(1, PageStore::Fill::kAny);
   if (!fresh.ok()) return fresh.status();
@@ -119,7 +122,7 @@ absl::Status PageTable::MakeOwn(int64_t index) {
 }
 
 PageTable::Place PageTable::PlaceOf(int64_t index) const {
-  CHECK(index >= 0 && index < count()) << "no block " << index;
+  CHECK(index >= 0 && index < count() && !pages_[index].late) << "no block " << index;
   PageStore& store = StoreOf(pages_[index].tier);
   return {&store, pages_[index].id, store.Address(pages_[index].id)};
 }
@@ -132,6 +135,20 @@ PageId PageTable::host_page(int64_t index) const {
 void PageTable::SetPromoted(int64_t index, PageId copy) {
   CHECK(host_page(index) != PageId()) << "block " << index << " is on the device";
   pages_[index].copy = copy;
+  Changed(index);
+}
+
+void PageTable::SetLate(int64_t first, int64_t last) {
+  for (int64_t i = first; i < last; ++i) pages_.at(i).late = true;
+  SendAddresses(first, last);
+}
+
+void PageTable::Land(int64_t index) {
+  CHECK(std::exchange(pages_.at(index).late, false));
+  Changed(index);
+}
+
+void PageTable::Changed(int64_t index) {
   if (changed_first_ == changed_last_) changed_first_ = changed_last_ = index;
   changed_first_ = std::min(changed_first_, index);
   changed_last_ = std::max(changed_last_, index + 1);

@@ -48,7 +48,8 @@ class PageTable {
   void Truncate(int64_t count);
   // Whether MoveToHost would move it: it is on the device and nobody shares it.
   bool CanMove(int64_t index) const {
-    return pages_[index].tier == Tier::kDevice && device_->references(pages_[index].id) == 1;
+    return pages_[index].tier == Tier::kDevice && !pages_[index].late &&
+           device_->references(pages_[index].id) == 1;
   }
   // Block `index`, which is written again, gets a page of the device that nobody shares.
   // RESOURCE_EXHAUSTED leaves the table as it was.
@@ -67,7 +68,12 @@ class PageTable {
   void SetPromoted(int64_t index, PageId copy);
   void SendChanged();
 
-  // Where block `index` has its bytes: never a copy.
+  // Pages [first, last) have no address until Land: their bytes are still to come.
+  void SetLate(int64_t first, int64_t last);
+  // They have come. SendChanged makes them seen.
+  void Land(int64_t index);
+
+  // Where block `index`, which is not late, has its bytes: never a copy.
   struct Place {
     PageStore* store;
     PageId id;
@@ -77,7 +83,7 @@ class PageTable {
 
   int64_t host_count() const { return host_count_; }  // pages on the host
   int64_t count() const { return static_cast<int64_t>(pages_.size()); }
-  // [count()], in the arena's memory; valid until the next Reserve or destruction.
+  // [count()], in the arena's memory; valid until the next Reserve or destruction. Null: late.
   void* const* addresses() const { return addresses_; }
 
  private:
@@ -86,9 +92,11 @@ class PageTable {
     PageId id;
     PageId copy;          // of a page on the host: read instead, where it is valid
     bool chosen = false;  // since MoveToHost spared it last
+    bool late = false;    // nothing may read it yet
   };
   void* AddressOf(const Page& page) const;
   PageStore& StoreOf(Tier tier) const { return tier == Tier::kDevice ? *device_ : *host_; }
+  void Changed(int64_t index);
   // Sends the addresses of pages [first, last) to the arena's memory.
   void SendAddresses(int64_t first, int64_t last);
 

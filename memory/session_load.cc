@@ -15,18 +15,30 @@ absl::StatusOr<std::unique_ptr<SessionLoad>> SessionLoad::Begin(MemoryPool* pool
   const absl::Status status =
       (*memory)->ReserveSpread(shape.position, shape.first_far, shape.last_far);
   if (!status.ok()) return status;
-  return absl::WrapUnique(
-      new SessionLoad(*std::move(memory), shape.wanted == shape.stored, shape.position));
+  return absl::WrapUnique(new SessionLoad(*std::move(memory), shape));
 }
 
-SessionLoad::SessionLoad(std::unique_ptr<SessionMemory> memory, bool index_stored,
-                         Position position)
+SessionLoad::SessionLoad(std::unique_ptr<SessionMemory> memory, const Shape& shape)
     : memory_(std::move(memory)),
-      index_stored_(index_stored),
-      position_(position),
+      index_stored_(shape.wanted == shape.stored),
+      position_(shape.position),
       pages_(PlacesOf(memory_->pages_)),
       tiles_(PlacesOf(memory_->tiles_)),
-      state_(memory_->pool_->slots().Address(memory_->current_)) {}
+      state_(memory_->pool_->slots().Address(memory_->current_)) {
+  // The first is there: it stands in for others in steps that come to nothing.
+  const BlockIndex first = shape.first_far + 1;
+  const bool any = shape.last_far > first && !pages_.empty();
+  if (shape.late && index_stored_ && any) SetLate(first, shape.last_far);
+}
+
+void SessionLoad::SetLate(BlockIndex first, BlockIndex last) {
+  Places places;
+  for (const std::vector<PageTable::Place>& layer : pages_) {
+    places.emplace_back(layer.begin() + first, layer.begin() + last);
+  }
+  late_ = std::make_shared<LatePages>(std::move(places), first);
+  for (PageTable& table : memory_->pages_) table.SetLate(first, last);
+}
 
 SessionLoad::Places SessionLoad::PlacesOf(const std::vector<PageTable>& tables) {
   Places places(tables.size());
@@ -61,8 +73,28 @@ void SessionLoad::WriteState(std::span<const std::byte> bytes) {
 
 std::unique_ptr<SessionMemory> SessionLoad::Finish() {
   memory_->published_ = position_;
+  memory_->late_ = late_;
   if (!index_stored_) memory_->BuildIndex();
   return std::move(memory_);
+}
+
+void SessionMemory::Want(int32_t layer, BlockIndex block) {
+  CHECK(late()) << "block " << block << " has no page";
+  missed_ = true;
+  late_->Want({layer, block});
+}
+
+bool SessionMemory::TakeLanded() {
+  missed_ = false;
+  if (!late()) return true;
+  for (const LatePages::Page& page : late_->TakeLanded()) pages_[page.layer].Land(page.block);
+  for (PageTable& table : pages_) table.SendChanged();
+  return !late_->wanted();
+}
+
+void SessionMemory::EndLate() {
+  CHECK(late() && TakeLanded());
+  late_.reset();
 }
 
 }  // namespace eidetic::memory

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "memory/late_pages.h"
 #include "memory/session_memory.h"
 
 namespace eidetic::memory {
@@ -26,6 +27,9 @@ class SessionLoad {
     // The index outside, and the one wanted here: if they differ it is built from the pages.
     SummaryKind stored = SummaryKind::kNone, wanted = SummaryKind::kNone;
     BlockIndex first_far = 0, last_far = 0;  // blocks that may stand on the host
+    // They may come after Finish, too, unless the index is built from them; but for the first,
+    // which stands in for others in steps that come to nothing.
+    bool late = false;
   };
   // RESOURCE_EXHAUSTED: nothing was taken.
   static absl::StatusOr<std::unique_ptr<SessionLoad>> Begin(MemoryPool* pool, const Shape& shape);
@@ -39,13 +43,20 @@ class SessionLoad {
   void WriteTile(int64_t layer, int64_t tile, std::span<const std::byte> bytes);
   void WriteState(std::span<const std::byte> bytes);
 
-  // Everything was written.
+  // What is to be written after Finish; null: nothing.
+  std::shared_ptr<LatePages> late() const { return late_; }
+  bool IsLate(int64_t block) const {
+    return late_ != nullptr && block >= late_->first() && block < late_->last();
+  }
+
+  // Everything was written but late pages.
   std::unique_ptr<SessionMemory> Finish();
 
  private:
   using Places = std::vector<std::vector<PageTable::Place>>;  // [layer][block or tile]
 
-  SessionLoad(std::unique_ptr<SessionMemory> memory, bool index_stored, Position position);
+  SessionLoad(std::unique_ptr<SessionMemory> memory, const Shape& shape);
+  void SetLate(BlockIndex first, BlockIndex last);
   static Places PlacesOf(const std::vector<PageTable>& tables);
 
   std::unique_ptr<SessionMemory> memory_;
@@ -53,6 +64,7 @@ class SessionLoad {
   const Position position_;
   const Places pages_, tiles_;
   void* const state_;
+  std::shared_ptr<LatePages> late_;
 };
 
 }  // namespace eidetic::memory

@@ -3,68 +3,10 @@
 #include <glog/logging.h>
 
 #include <algorithm>
-#include <limits>
 
 #include "absl/strings/str_cat.h"
 
 namespace eidetic::memory {
-namespace {
-
-int32_t TileCapacity(const MemoryGeometry& geometry, const MemoryLimits& limits, bool has_host) {
-  const int64_t partial = int64_t{geometry.attention_layers} * limits.max_state_slots;
-  const int64_t pages = int64_t{limits.max_pages} + (has_host ? limits.max_host_pages : 0);
-  const int64_t tiles = pages / kTileBlocks + partial;
-  return static_cast<int32_t>(std::min<int64_t>(tiles, std::numeric_limits<int32_t>::max()));
-}
-
-// Large enough for every kind that a session may ask for.
-size_t TileBytes(const MemoryGeometry& geometry) {
-  return std::max(geometry.layout.tile_bytes(SummaryKind::kBounds),
-                  geometry.layout.tile_bytes(geometry.bounding));
-}
-
-}  // namespace
-
-MemoryPool::MemoryPool(Arena* arena, BlockIndexer* indexer, const MemoryGeometry& geometry,
-                       const MemoryLimits& limits, Arena* host_arena)
-    : arena_(arena),
-      indexer_(indexer),
-      geometry_(geometry),
-      pages_(arena, geometry.layout.page_bytes(), limits.max_pages),
-      tiles_(arena, TileBytes(geometry), TileCapacity(geometry, limits, host_arena != nullptr)),
-      slots_(arena, geometry.state_bytes, limits.max_state_slots),
-      points_(arena, host_arena, geometry.state_bytes, limits.points) {
-  CHECK(geometry.layout.block_size > 0 && geometry.layout.block_size <= 256 &&
-        geometry.layout.block_size % 16 == 0)
-      << "block size " << geometry.layout.block_size;
-  if (host_arena != nullptr && limits.max_host_pages > 0) {
-    host_pages_ = std::make_unique<PageStore>(host_arena, geometry.layout.page_bytes(),
-                                              limits.max_host_pages);
-    promoted_ = std::make_unique<PromotedPages>(arena, &pages_, host_pages_.get(),
-                                                limits.max_promoted_pages,
-                                                limits.max_promoted_bytes_per_step);
-  }
-}
-
-bool MemoryPool::TryMakeRoom(int64_t pages) {
-  const int64_t given = promoted_ == nullptr ? 0 : promoted_->GiveBack(pages);
-  if (given >= pages) return true;
-  return (make_room_ && make_room_(pages - given)) || given > 0;
-}
-
-absl::StatusOr<SlotIndex> MemoryPool::AllocateSlot() {
-  absl::StatusOr<SlotIndex> slot = slots_.Allocate();
-  if (!absl::IsResourceExhausted(slot.status()) || !make_slot_ || !make_slot_()) return slot;
-  return slots_.Allocate();
-}
-
-int64_t MemoryPool::span_bus_bytes() const {
-  if (promoted_ == nullptr) return 0;
-  const PromotionStats& stats = promoted_->stats();
-  const int64_t read = stats.chosen - stats.chosen_on_device;
-  const PageLayout& layout = geometry_.layout;
-  return read * static_cast<int64_t>(layout.page_bytes()) / layout.kv_heads + stats.copied_bytes;
-}
 
 absl::Status SessionMemory::Extend(PageStore& store, int64_t count,
                                    std::vector<PageTable>& tables) {
@@ -107,6 +49,7 @@ absl::StatusOr<std::unique_ptr<SessionMemory>> SessionMemory::Create(MemoryPool*
 }
 
 SessionMemory::~SessionMemory() {
+  if (late()) late_->Abandon();
   if (working()) EndWork();
   GiveAside(0);
   pool_->slots().Release(current_);
@@ -122,6 +65,7 @@ int64_t SessionMemory::TilesFor(int64_t blocks) const {
 }
 
 absl::StatusOr<std::unique_ptr<SessionMemory>> SessionMemory::Fork(SummaryKind summary) const {
+  CHECK(!late());
   absl::StatusOr<std::unique_ptr<SessionMemory>> created = Create(pool_, summary);
   if (!created.ok()) return created.status();
   SessionMemory& child = **created;
@@ -215,6 +159,7 @@ void SessionMemory::Trim(Position end) {
 }
 
 std::unique_ptr<SessionImage> SessionMemory::Image(int64_t first_block, int64_t first_tile) const {
+  CHECK(!late());
   const MemoryGeometry& geometry = pool_->geometry();
   const int64_t complete = published_ / geometry.layout.block_size;
   const int64_t blocks = BlocksFor(published_);
@@ -249,6 +194,7 @@ absl::Status SessionMemory::Reindex(SummaryKind summary) {
 }
 
 void SessionMemory::BuildIndex() {
+  CHECK(!late());
   if (summary_ == SummaryKind::kNone) return;
   const PageLayout& layout = pool_->geometry().layout;
   const auto blocks = static_cast<BlockIndex>(published_ / layout.block_size);
@@ -273,7 +219,7 @@ void SessionMemory::EndWork() {
 }
 
 void SessionMemory::Publish(Position end) {
-  CHECK(working()) << "nothing to publish";
+  CHECK(working() && !missed_) << "nothing to publish";
   CHECK_GE(end, published_);
   CHECK_LE(end, reserved());
   published_ = end;
@@ -282,7 +228,7 @@ void SessionMemory::Publish(Position end) {
 }
 
 bool SessionMemory::Rewind(Position position) {
-  CHECK(!working()) << "work runs";
+  CHECK(!working() && !late()) << "work runs";
   const StatePointPtr point = points_.Find(position);
   if (point == nullptr) return false;
   const int64_t complete = point->position / pool_->geometry().layout.block_size;

@@ -21,6 +21,7 @@
 #include "absl/status/statusor.h"
 #include "memory/block_indexer.h"
 #include "memory/ids.h"
+#include "memory/late_pages.h"
 #include "memory/page_layout.h"
 #include "memory/page_store.h"
 #include "memory/page_table.h"
@@ -184,6 +185,19 @@ class SessionMemory {
   Position published() const { return published_; }
   Position reserved() const;
 
+  // Distant pages are still to come: their addresses are null. Meanwhile it can not be forked,
+  // indexed anew or rewound, and has no image.
+  bool late() const { return late_ != nullptr; }
+  const LatePages* late_pages() const { return late_.get(); }
+  // The step under way wants a page that is late: what it computes of this session is void.
+  void Want(int32_t layer, BlockIndex block);
+  // Whether a step wanted a page that was late, since the last TakeLanded.
+  bool missed() const { return missed_; }
+  // Pages that have come can be read from now on. False: one that a step wanted has not yet come.
+  bool TakeLanded();
+  // All have come.
+  void EndLate();
+
   // For kernels: tables in the arena's memory, valid until the next Reserve or destruction.
   void* const* pages(int32_t layer) const { return pages_[layer].addresses(); }
   void* const* tiles(int32_t layer) const { return tiles_[layer].addresses(); }
@@ -227,6 +241,8 @@ class SessionMemory {
   SlotIndex current_, next_;
   StatePoints points_;
   bool keeps_points_ = false;
+  std::shared_ptr<LatePages> late_;  // null: all pages are there
+  bool missed_ = false;
   std::vector<PageTable> pages_, tiles_;  // [layer]
 };
 

@@ -4,7 +4,9 @@
 
 #include <algorithm>
 #include <functional>
+#include <limits>
 #include <numeric>
+#include <utility>
 
 #include "memory/dot_kernels.h"
 
@@ -121,9 +123,14 @@ class Chooser {
   }
 
   void ReadBlock(BlockIndex block) {
+    ++read_;
+    if (query_.pages[block] == nullptr) {
+      late_.push_back(block);
+      exact_[block - base_] = -std::numeric_limits<float>::infinity();
+      return;
+    }
     const float* keys = layout_.Keys(query_.pages[block], query_.kv_head);
     exact_[block - base_] = MaxDot(rows_, keys, layout_.block_size);
-    ++read_;
   }
 
   void ScoreSummaries() {
@@ -142,6 +149,7 @@ class Chooser {
     for (BlockIndex block : choice.blocks) choice.scores.push_back(scores.Score(block));
     choice.proven = proven;
     choice.candidates_read = read_;
+    choice.late = std::move(late_);
     return choice;
   }
 
@@ -154,6 +162,7 @@ class Chooser {
   std::vector<float>& exact_;   // [block - base], of blocks that were read
   std::vector<BlockIndex>& order_;
   int32_t read_ = 0;
+  std::vector<BlockIndex> late_;
 };
 
 void CheckQuery(const PageLayout& layout, const SpanQuery& query) {

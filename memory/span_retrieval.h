@@ -29,7 +29,7 @@ namespace eidetic::memory {
 struct SpanQuery {
   const float* queries = nullptr;  // [query_count][head_dim], before RoPE, rows contiguous
   int32_t query_count = 0;
-  const void* const* pages = nullptr;          // [block] -> KV page of this layer
+  const void* const* pages = nullptr;          // [block] -> KV page of this layer; null: late
   const void* const* tiles = nullptr;          // [block / kTileBlocks] -> index tile of this layer
   SummaryKind summary = SummaryKind::kBounds;  // what the tiles hold
   int32_t kv_head = 0;
@@ -45,6 +45,9 @@ struct SpanChoice {
   std::vector<float> scores;       // relevance of each under the rule; 0 if all were chosen unread
   bool proven = false;             // equal to what the exact rule chooses, provably
   int32_t candidates_read = 0;     // blocks whose keys were read
+  // Blocks that were to be read and are late: if any, the choice is void. What is chosen unread
+  // may be late, too.
+  std::vector<BlockIndex> late;
 };
 
 // Reusable working memory, so that a decode step allocates nothing.

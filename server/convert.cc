@@ -111,6 +111,18 @@ absl::Status TakeMaxTokens(const v1::GenerateRequest& request, const Engine& eng
   return CheckRange("max_tokens", request.max_tokens(), 1, limit);
 }
 
+absl::Status TakeAdapter(const v1::GenerateRequest& request, GenerateSpec* spec) {
+  if (request.adapter().empty()) return absl::OkStatus();
+  if (spec->session) {
+    return InvalidField("adapter",
+                        "is set beside session; a session keeps its own (ForkSession changes it)");
+  }
+  auto id = AdapterId(request.adapter(), "adapter", spec->tenant);
+  if (!id.ok()) return id.status();
+  spec->adapter = *std::move(id);
+  return absl::OkStatus();
+}
+
 absl::Status TakeIdentity(const v1::GenerateRequest& request, GenerateSpec* spec) {
   const absl::Status status = CheckRequestId(request.request_id());
   if (!status.ok()) return status;
@@ -145,7 +157,8 @@ absl::StatusOr<GenerateSpec> ToGenerateSpec(const v1::GenerateRequest& request,
   spec.token_blocks = request.return_token_blocks();
 
   const Engine& engine = *served.engine;
-  absl::Status status = TakeSampling(request, engine, &spec);
+  absl::Status status = TakeAdapter(request, &spec);
+  if (status.ok()) status = TakeSampling(request, engine, &spec);
   if (status.ok()) status = TakeStops(request, engine, &spec);
   if (status.ok()) status = TakeMaxTokens(request, engine, &spec);
   if (status.ok()) status = TakeIdentity(request, &spec);
@@ -175,8 +188,8 @@ absl::StatusOr<ScoreSpec> ToScoreSpec(const v1::ScoreRequest& request, const Ser
     return InvalidField("content", absl::StrCat("has ", count, " tokens; at most ", limit,
                                                 " are scored in one request: split it"));
   }
-  return ScoreSpec{std::move(target->session), target->settings, *std::move(tokens),
-                   request.top_logprobs()};
+  return ScoreSpec{std::move(target->session), target->settings, std::move(target->tenant),
+                   *std::move(tokens), request.top_logprobs()};
 }
 
 absl::Status CheckModel(const std::string& model, const std::string& field,
@@ -184,6 +197,15 @@ absl::Status CheckModel(const std::string& model, const std::string& field,
   if (model.empty() || model == served.name) return absl::OkStatus();
   return InvalidField(field,
                       absl::StrCat("is not served here; use ", served.name, ", or leave it empty"));
+}
+
+absl::StatusOr<std::string> AdapterId(const std::string& adapter, const std::string& field,
+                                      const std::string& tenant) {
+  if (adapter.empty()) return std::string();
+  auto name = AdapterName::Parse(adapter, field);
+  if (!name.ok()) return name.status();
+  if (name->tenant != tenant) return NoSuchAdapter(*name);
+  return std::move(name->adapter);
 }
 
 absl::Status CheckRequestId(const std::string& request_id) {

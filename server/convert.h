@@ -43,6 +43,7 @@ absl::StatusOr<int32_t> MessageTokens(const v1::GenerateRequest& request);
 struct ScoreSpec {
   std::optional<SessionName> session;
   memory::SpanSettings settings;  // without a session
+  std::string tenant;
   std::vector<TokenId> tokens;
   int32_t top_logprobs = 0;
 };
@@ -51,6 +52,9 @@ absl::StatusOr<ScoreSpec> ToScoreSpec(const v1::ScoreRequest& request, const Ser
 // "" stands for the one model that is served.
 absl::Status CheckModel(const std::string& model, const std::string& field,
                         const ServedModel& served);
+// The id of an adapter of `tenant`, "" for "", the base model. NOT_FOUND for another tenant's.
+absl::StatusOr<std::string> AdapterId(const std::string& adapter, const std::string& field,
+                                      const std::string& tenant);
 absl::Status CheckRequestId(const std::string& request_id);
 
 // How long a new session may rest; none: as the server's default says.

@@ -148,15 +148,16 @@ absl::StatusOr<SessionInfo> FakeEngine::Find(const SessionName& name) const {
   return NoSuchSession(name);
 }
 
-void FakeEngine::CreateSession(SessionName name, memory::SpanSettings settings,
+void FakeEngine::CreateSession(SessionName name, memory::SpanSettings settings, std::string adapter,
                                std::optional<absl::Duration> expire_after, std::string, std::string,
                                Done<SessionInfo> done) {
-  Post([this, name, settings, expire_after, done] {
+  Post([this, name, settings, adapter, expire_after, done] {
     SessionInfo info{.name = name,
                      .settings = settings,
                      .create_time = absl::Now(),
                      .update_time = absl::Now(),
-                     .expire_after = expire_after.value_or(engine_limits.expire_after)};
+                     .expire_after = expire_after.value_or(engine_limits.expire_after),
+                     .adapter = adapter};
     absl::StatusOr<SessionInfo> result = info;
     {
       absl::MutexLock lock(&mutex_);
@@ -208,9 +209,10 @@ void FakeEngine::DeleteSession(SessionName name, std::optional<memory::Position>
 }
 
 void FakeEngine::ForkSession(SessionName parent, SessionName child,
-                             std::function<void(memory::SpanSettings*)> edit, std::string,
-                             std::string, std::optional<memory::Position>, Done<SessionInfo> done) {
-  Post([this, parent, child, edit, done] {
+                             std::function<void(memory::SpanSettings*)> edit,
+                             std::optional<AdapterChange> adapter, std::string, std::string,
+                             std::optional<memory::Position>, Done<SessionInfo> done) {
+  Post([this, parent, child, edit, adapter, done] {
     absl::StatusOr<SessionInfo> result;
     {
       absl::MutexLock lock(&mutex_);
@@ -218,6 +220,7 @@ void FakeEngine::ForkSession(SessionName parent, SessionName child,
       if (result.ok()) {
         result->name = child;
         edit(&result->settings);
+        if (adapter) result->adapter = adapter->adapter;
         sessions_[child.ToString()] = *result;
       }
     }
@@ -260,8 +263,8 @@ void FakeEngine::Generate(GenerateSpec spec, Done<std::shared_ptr<GenerationRead
   }
 }
 
-void FakeEngine::Score(std::optional<SessionName>, memory::SpanSettings, std::vector<TokenId>,
-                       int32_t, std::shared_ptr<std::atomic<bool>> cancelled,
+void FakeEngine::Score(std::optional<SessionName>, memory::SpanSettings, std::string,
+                       std::vector<TokenId>, int32_t, std::shared_ptr<std::atomic<bool>> cancelled,
                        Done<std::vector<SampledToken>> done) {
   Post([this, cancelled, done] {
     if (!hold_score) return done(score_result);

@@ -54,7 +54,7 @@ class FakeEngine : public Engine {
   bool writer_taken() const;
   void set_heartbeat(absl::Time time);
 
-  void CreateSession(SessionName name, memory::SpanSettings settings,
+  void CreateSession(SessionName name, memory::SpanSettings settings, std::string adapter,
                      std::optional<absl::Duration> expire_after, std::string request_id,
                      std::string fingerprint, Done<SessionInfo> done) override;
   void GetSession(SessionName name, Done<SessionInfo> done) override;
@@ -63,7 +63,8 @@ class FakeEngine : public Engine {
   void DeleteSession(SessionName name, std::optional<memory::Position> expected_position,
                      std::function<void(absl::Status)> done) override;
   void ForkSession(SessionName parent, SessionName child,
-                   std::function<void(memory::SpanSettings*)> edit, std::string request_id,
+                   std::function<void(memory::SpanSettings*)> edit,
+                   std::optional<AdapterChange> adapter, std::string request_id,
                    std::string fingerprint, std::optional<memory::Position> expected_position,
                    Done<SessionInfo> done) override;
   void RewindSession(SessionName name, memory::Position position,
@@ -83,13 +84,18 @@ class FakeEngine : public Engine {
                   std::function<void(memory::Position, memory::Position)> progress,
                   Done<std::shared_ptr<AppendStream>> done) override;
   void Generate(GenerateSpec spec, Done<std::shared_ptr<GenerationReader>> done) override;
-  void Score(std::optional<SessionName> session, memory::SpanSettings settings,
+  void Score(std::optional<SessionName> session, memory::SpanSettings settings, std::string tenant,
              std::vector<TokenId> tokens, int32_t top_logprobs,
              std::shared_ptr<std::atomic<bool>> cancelled,
              Done<std::vector<SampledToken>> done) override;
   void Search(SessionName session, std::vector<TokenId> tokens, int32_t limit,
               std::shared_ptr<std::atomic<bool>> cancelled, Done<SearchResult> done) override;
+  void LoadAdapter(AdapterName name, std::string folder, Done<AdapterInfo> done) override;
+  void UnloadAdapter(AdapterName name, std::function<void(absl::Status)> done) override;
+  void ListAdapters(std::string tenant, std::string after, int32_t limit,
+                    Done<std::vector<AdapterInfo>> done) override;
   void CheckpointAll(absl::Time deadline, std::function<void(absl::Status)> done) override;
+  void SetQuotas(TenantQuotas quotas) override {}
   EngineStats Stats() const override;
   const EngineLimits& limits() const override { return engine_limits; }
   const HybridModel& model() const override { return model_; }
@@ -111,6 +117,7 @@ class FakeEngine : public Engine {
   std::deque<std::function<void()>> tasks_ ABSL_GUARDED_BY(mutex_);
   bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
   std::map<std::string, SessionInfo> sessions_ ABSL_GUARDED_BY(mutex_);
+  std::map<AdapterName, AdapterInfo> adapters_ ABSL_GUARDED_BY(mutex_);
   std::map<SnapshotName, SnapshotInfo> snapshots_ ABSL_GUARDED_BY(mutex_);
   std::shared_ptr<GenerationRecord> record_ ABSL_GUARDED_BY(mutex_);
   GenerateSpec spec_ ABSL_GUARDED_BY(mutex_);

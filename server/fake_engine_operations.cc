@@ -108,4 +108,41 @@ void FakeEngine::ImportSession(SessionName name, ExportedSession exported, Done<
   });
 }
 
+void FakeEngine::LoadAdapter(AdapterName name, std::string folder, Done<AdapterInfo> done) {
+  Post([this, name, folder, done] {
+    AdapterInfo info{.name = name, .folder = folder, .content_hash = "cd34", .memory_bytes = 7};
+    {
+      absl::MutexLock lock(&mutex_);
+      adapters_[name] = info;
+    }
+    done(info);
+  });
+}
+
+void FakeEngine::UnloadAdapter(AdapterName name, std::function<void(absl::Status)> done) {
+  Post([this, name, done] {
+    bool found = false;
+    {
+      absl::MutexLock lock(&mutex_);
+      found = adapters_.erase(name) > 0;
+    }
+    done(found ? absl::OkStatus() : NoSuchAdapter(name));
+  });
+}
+
+void FakeEngine::ListAdapters(std::string tenant, std::string after, int32_t limit,
+                              Done<std::vector<AdapterInfo>> done) {
+  Post([this, tenant, after, limit, done] {
+    std::vector<AdapterInfo> found;
+    {
+      absl::MutexLock lock(&mutex_);
+      for (const auto& [name, info] : adapters_) {
+        if (name.tenant != tenant || name.adapter <= after) continue;
+        if (static_cast<int32_t>(found.size()) < limit) found.push_back(info);
+      }
+    }
+    done(found);
+  });
+}
+
 }  // namespace eidetic

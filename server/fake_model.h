@@ -41,6 +41,9 @@ class FakeModel : public HybridModel {
   const std::string& content_hash() const override { return hash_; }
   int64_t parameter_count() const override { return 18; }
   memory::MemoryGeometry Geometry(int32_t) const override { return {}; }
+  absl::StatusOr<std::shared_ptr<const ModelAdapter>> LoadAdapter(const AdapterWeights&) override {
+    return absl::UnimplementedError("a fake");
+  }
   void Submit(std::vector<StepChunk>) override {}
   StepResult Await() override { return {}; }
 

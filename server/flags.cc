@@ -21,8 +21,16 @@ ABSL_FLAG(std::string, address, eidetic::ServerOptions().address,
           "host:port to serve gRPC on; port 0: the system chooses");
 ABSL_FLAG(std::string, metrics_address, "127.0.0.1:9464",
           "host:port to serve /metrics on for Prometheus; empty: no metrics");
+ABSL_FLAG(std::vector<std::string>, metrics_tenants, {},
+          "tenants whose answers and tokens are counted under their own names, 64 at most; all "
+          "others are counted as 'other'");
+ABSL_FLAG(std::string, log_format, "text",
+          "what standard error gets: text, or json: one object a line");
 ABSL_FLAG(std::string, data_folder, "",
           "where sessions are kept, so that they outlive the process; empty: they do not");
+ABSL_FLAG(std::string, adapter_folder, "",
+          "folder with one folder a tenant, whose folders hold adapters in PEFT's form that the "
+          "tenant may load while the server serves; empty: none can be loaded");
 ABSL_FLAG(std::string, port_file, "", "write the port in use to this file once RPCs are served");
 ABSL_FLAG(std::string, device, eidetic::BackendOptions().device,
           "what computes: cpu, cuda:N, or auto: cuda:0 where it works, else the CPU");
@@ -30,6 +38,9 @@ ABSL_FLAG(bool, cuda_float32, eidetic::CudaBackendOptions().float32,
           "on a GPU compute in float32 instead of bf16: slow, to compare with the CPU");
 ABSL_FLAG(bool, batch_invariant, eidetic::CudaBackendOptions().batch_invariant,
           "on a GPU: tokens do not depend on what else is in the batch, bitwise; slower");
+ABSL_FLAG(bool, cuda_bf16_state, eidetic::CudaBackendOptions().bf16_state,
+          "on a GPU: SSM states in bf16 instead of float32: half their memory; tokens then depend "
+          "in bits on how the work was cut into steps");
 ABSL_FLAG(
     bool, enable_reflection, eidetic::ServerOptions().enable_reflection,
     "serve grpc.reflection, so that tools can list the services; it asks nobody who they are");
@@ -89,6 +100,11 @@ ABSL_FLAG(int32_t, max_batch_sequences, eidetic::EngineLimits().plan.max_batch_s
 ABSL_FLAG(int32_t, max_batch_tokens, eidetic::EngineLimits().plan.max_batch_tokens,
           "tokens in one step; at least query_chunk_tokens");
 ABSL_FLAG(int32_t, max_sessions, eidetic::EngineLimits().max_sessions, "sessions that may exist");
+ABSL_FLAG(std::string, tenant_quotas, "",
+          "JSON file with what each tenant may take (README, 'Many tenants'); read again when it "
+          "changes");
+ABSL_FLAG(int32_t, max_tenant_sequences, eidetic::EngineLimits().max_tenant_sequences,
+          "requests of one tenant that may be running or queued");
 ABSL_FLAG(int32_t, max_sequences, eidetic::EngineLimits().max_sequences,
           "requests that may run or wait; more are answered RESOURCE_EXHAUSTED");
 ABSL_FLAG(absl::Duration, max_memory_wait, eidetic::EngineLimits().max_memory_wait,
@@ -104,6 +120,10 @@ ABSL_FLAG(int32_t, max_requests_per_session, eidetic::EngineLimits().max_request
           "request ids that a session remembers");
 ABSL_FLAG(int32_t, max_snapshots_per_session, eidetic::EngineLimits().max_snapshots_per_session,
           "named points that a session may keep");
+ABSL_FLAG(int32_t, max_adapters, eidetic::EngineLimits().max_adapters,
+          "adapters that may be loaded, of all tenants");
+ABSL_FLAG(int64_t, max_adapter_bytes, eidetic::EngineLimits().max_adapter_bytes,
+          "size of one adapter's tensors");
 ABSL_FLAG(absl::Duration, expire_after, eidetic::EngineLimits().expire_after,
           "a session that is made without a time of its own is deleted, with all that is kept of "
           "it, when nothing used it for so long; 0: never");
@@ -148,6 +168,8 @@ ABSL_FLAG(absl::Duration, keepalive_time, eidetic::ServerOptions().keepalive_tim
           "silence on a connection before its client is pinged");
 ABSL_FLAG(absl::Duration, heartbeat_timeout, eidetic::ServerOptions().heartbeat_timeout,
           "health is NOT_SERVING when the engine made no turn for so long");
+ABSL_FLAG(absl::Duration, slow_reader_timeout, eidetic::ServerOptions().slow_reader_timeout,
+          "an answer whose client took nothing of it for so long is cut; it can be resumed");
 ABSL_FLAG(absl::Duration, shutdown_grace, eidetic::ServerOptions().shutdown_grace,
           "after SIGTERM running RPCs get so long to end");
 
@@ -202,12 +224,15 @@ absl::Status TakeLimits(EngineLimits* to) {
       Take(FLAGS_max_batch_tokens, 1, 1 << 20, &to->plan.max_batch_tokens),
       Take(FLAGS_max_sessions, 1, kMany, &to->max_sessions),
       Take(FLAGS_max_sequences, 1, 1 << 20, &to->max_sequences),
+      Take(FLAGS_max_tenant_sequences, 1, 1 << 20, &to->max_tenant_sequences),
       Take(FLAGS_max_memory_wait, absl::ZeroDuration(), &to->max_memory_wait),
       Take(FLAGS_max_generated_tokens, 1, kMany, &to->max_generated_tokens),
       Take(FLAGS_max_score_tokens, 1, kMany, &to->max_score_tokens),
       Take(FLAGS_max_reader_lag_events, 1, 1 << 20, &to->max_reader_lag_events),
       Take(FLAGS_max_requests_per_session, 1, 1 << 20, &to->max_requests_per_session),
       Take(FLAGS_max_snapshots_per_session, 0, 1 << 20, &to->max_snapshots_per_session),
+      Take(FLAGS_max_adapters, 0, 1 << 16, &to->max_adapters),
+      Take(FLAGS_max_adapter_bytes, 0, int64_t{1} << 40, &to->max_adapter_bytes),
       Take(FLAGS_expire_after, absl::ZeroDuration(), &to->expire_after),
       Take(FLAGS_request_retention, absl::ZeroDuration(), &to->request_retention),
       Take(FLAGS_checkpoint_idle, absl::ZeroDuration(), &to->keeping.checkpoint_idle),
@@ -239,6 +264,23 @@ absl::Status TakeMarks(const absl::Flag<double>& high, const absl::Flag<double>&
                       "and its low mark must be shares from 0 to 1, the low one no higher");
 }
 
+absl::Status TakeObservation(CommandLine* to) {
+  // A tenant's label is a series of its own in several metrics.
+  constexpr size_t kMaxTenants = 64;
+  const std::vector<std::string> tenants = absl::GetFlag(FLAGS_metrics_tenants);
+  if (tenants.size() > kMaxTenants) {
+    return InvalidField("--metrics_tenants",
+                        absl::StrCat("names ", tenants.size(), "; it may name ", kMaxTenants));
+  }
+  to->metrics_tenants = {tenants.begin(), tenants.end()};
+  const std::string format = absl::GetFlag(FLAGS_log_format);
+  if (format != "text" && format != "json") {
+    return InvalidField("--log_format", "must be text or json");
+  }
+  to->log_as_json = format == "json";
+  return absl::OkStatus();
+}
+
 absl::Status TakeRandomConfig(std::string* to) {
   const bool random = absl::GetFlag(FLAGS_random_weights);
   *to = absl::GetFlag(FLAGS_config);
@@ -267,6 +309,7 @@ absl::Status TakeServer(ServerOptions* to) {
   to->address = absl::GetFlag(FLAGS_address);
   to->enable_reflection = absl::GetFlag(FLAGS_enable_reflection);
   to->identity = Identity();
+  to->tenant_quotas = absl::GetFlag(FLAGS_tenant_quotas);
   return First({
       CheckIdentityOptions(to->identity, to->address),
       Take(FLAGS_max_request_bytes, 1024, kMany, &to->max_request_bytes),
@@ -276,6 +319,7 @@ absl::Status TakeServer(ServerOptions* to) {
       Take(FLAGS_stream_threads, 1, 256, &to->stream_threads),
       Take(FLAGS_keepalive_time, absl::Seconds(1), &to->keepalive_time),
       Take(FLAGS_heartbeat_timeout, absl::Milliseconds(100), &to->heartbeat_timeout),
+      Take(FLAGS_slow_reader_timeout, absl::Milliseconds(100), &to->slow_reader_timeout),
       Take(FLAGS_shutdown_grace, absl::ZeroDuration(), &to->shutdown_grace),
   });
 }
@@ -284,6 +328,7 @@ absl::Status TakeBackend(BackendOptions* to) {
   to->device = absl::GetFlag(FLAGS_device);
   to->cuda.float32 = absl::GetFlag(FLAGS_cuda_float32);
   to->cuda.batch_invariant = absl::GetFlag(FLAGS_batch_invariant);
+  to->cuda.bf16_state = absl::GetFlag(FLAGS_cuda_bf16_state);
   if (absl::Status status = Take(FLAGS_threads, 0, 4096, &to->cpu.threads); !status.ok()) {
     return status;
   }
@@ -303,8 +348,10 @@ absl::StatusOr<CommandLine> CommandLineFromFlags() {
   line.metrics_address = absl::GetFlag(FLAGS_metrics_address);
   line.port_file = absl::GetFlag(FLAGS_port_file);
   line.data_folder = absl::GetFlag(FLAGS_data_folder);
+  line.adapter_folder = absl::GetFlag(FLAGS_adapter_folder);
   const absl::Status status = First({
       TakeRandomConfig(&line.random_config),
+      TakeObservation(&line),
       TakeBackend(&line.backend),
       TakeLimits(&line.limits),
       TakeMarks(FLAGS_device_high_mark, FLAGS_device_low_mark, &line.limits.marks.device_high,

@@ -5,6 +5,7 @@
 #ifndef EIDETIC_SERVER_FLAGS_H_
 #define EIDETIC_SERVER_FLAGS_H_
 
+#include <set>
 #include <string>
 
 #include "absl/status/statusor.h"
@@ -19,8 +20,11 @@ struct CommandLine {
   std::string model_name;     // "": the folder's name
   std::string random_config;  // config file that gets random weights; "": the folder's model
   std::string metrics_address;
+  std::set<std::string> metrics_tenants;
+  bool log_as_json = false;
   std::string port_file;
-  std::string data_folder;  // "": sessions end with the process
+  std::string data_folder;     // "": sessions end with the process
+  std::string adapter_folder;  // "": no adapter can be loaded
   BackendOptions backend;
   EngineLimits limits;
   ServerOptions server;

@@ -4,6 +4,7 @@
 #include <utility>
 #include <variant>
 
+#include "absl/time/clock.h"
 #include "server/convert.h"
 #include "server/grpc_status.h"
 #include "server/rpc.h"
@@ -17,6 +18,7 @@ grpc::ServerWriteReactor<grpc::ByteBuffer>* GenerateReactor::Start(
     const ServedModel* served, const Streaming& streaming) {
   const std::shared_ptr<GenerateReactor> reactor(new GenerateReactor(context, served, streaming));
   reactor->self_ = reactor;
+  streaming.slow_readers->Add(reactor);
   const absl::Status status = reactor->Submit(request);
   if (!status.ok()) reactor->End(status);
   return reactor.get();
@@ -33,6 +35,8 @@ absl::Status GenerateReactor::Submit(const grpc::ByteBuffer& bytes) {
   auto spec = ToGenerateSpec(request, *served_);
   if (!spec.ok()) return spec.status();
   logprobs_ = request.has_logprobs();
+  facts_.tenant = spec->session ? spec->session->tenant : spec->tenant;
+  facts_.request_id = spec->request_id;
   served_->engine->Generate(*std::move(spec), [self = shared_from_this()](auto reader) {
     self->OnOpened(std::move(reader));
   });
@@ -66,7 +70,7 @@ void GenerateReactor::Advance() {
   bool write;
   {
     absl::MutexLock lock(&mutex_);
-    if (finished_ || writing_) return;
+    if (finished_ || writing_ || cutting_) return;
     if (!end_) {
       if (reader_ == nullptr || waiting_) return;
       if (const std::optional<GenerationEvent> event = NextEvent()) {
@@ -87,8 +91,19 @@ void GenerateReactor::Advance() {
   if (write) return StartWrite(&message_);
   if (wait_for != nullptr) return WaitFor(*wait_for);
   dropped.reset();  // before the client hears of the end: the session's writer is free then
-  metrics_->CountRpc(kGenerateMethod, end.code());
+  Count(end);
   Finish(ToGrpcStatus(end));
+}
+
+void GenerateReactor::Count(const absl::Status& end) {
+  metrics_->CountRpc(kGenerateMethod, end.code(), std::string(end.message()));
+  facts_.code = end.code();
+  facts_.time = absl::Now() - begin_;
+  facts_.trace_id = TraceIdOf(context_->client_metadata());
+  LogCall(facts_);
+  if (facts_.tenant.empty()) return;  // refused before it was known
+  metrics_->CountGeneration(facts_.tenant, end.code());
+  metrics_->CountTenantTokens(facts_.tenant, facts_.prompt_tokens, facts_.generated_tokens);
 }
 
 void GenerateReactor::AdvanceElsewhere() {
@@ -121,6 +136,7 @@ void GenerateReactor::Take(const GenerationEvent& event) {
   v1::GenerateResponse response;
   if (const auto* start = std::get_if<GenerationStart>(&event)) {
     *response.mutable_start() = ToProto(*start);
+    facts_.prompt_tokens = start->prompt_tokens;
   } else if (const auto* token = std::get_if<TokenEvent>(&event)) {
     GatherTokens(*token, &response);
   } else {
@@ -129,6 +145,7 @@ void GenerateReactor::Take(const GenerationEvent& event) {
   }
   message_ = ToBytes(response);
   writing_ = true;
+  write_in_flight_ = ++writes_;
 }
 
 void GenerateReactor::GatherTokens(const TokenEvent& first, v1::GenerateResponse* response) {
@@ -136,6 +153,7 @@ void GenerateReactor::GatherTokens(const TokenEvent& first, v1::GenerateResponse
   v1::TokenDelta delta = ToProto(first, logprobs_, tokenizer);
   if (message_tokens_ > 1) ahead_ = reader_->TryNext();
   const TokenEvent* next = ahead_ ? std::get_if<TokenEvent>(&*ahead_) : nullptr;
+  ++facts_.generated_tokens;
   if (next == nullptr) {
     *response->mutable_delta() = std::move(delta);
     return;
@@ -145,6 +163,7 @@ void GenerateReactor::GatherTokens(const TokenEvent& first, v1::GenerateResponse
   *deltas.add_tokens() = std::move(delta);
   while (next != nullptr && deltas.tokens_size() < message_tokens_ && bytes < kFullMessageBytes) {
     *deltas.add_tokens() = ToProto(*next, logprobs_, tokenizer);
+    ++facts_.generated_tokens;
     bytes += deltas.tokens().rbegin()->ByteSizeLong();
     ahead_ = reader_->TryNext();
     next = ahead_ ? std::get_if<TokenEvent>(&*ahead_) : nullptr;
@@ -156,11 +175,35 @@ void GenerateReactor::OnWriteDone(bool ok) {
   {
     absl::MutexLock lock(&mutex_);
     writing_ = false;
+    write_in_flight_ = 0;
     last = last_written_;
   }
   if (!ok) return End(CancelledStatus(*context_));
   if (last) return End(absl::OkStatus());
   Advance();
+}
+
+bool GenerateReactor::Cut(int64_t write) {
+  std::shared_ptr<GenerationReader> dropped;
+  {
+    absl::MutexLock lock(&mutex_);
+    if (!writing_ || writes_ != write) return false;
+    if (!end_) {
+      end_ = absl::ResourceExhaustedError(
+          "stream: the client took nothing for too long; send the request_id again with "
+          "resume_from");
+    }
+    dropped = std::move(reader_);
+    cutting_ = true;
+  }
+  dropped.reset();
+  context_->TryCancel();  // may call back at once
+  {
+    absl::MutexLock lock(&mutex_);
+    cutting_ = false;
+  }
+  Advance();
+  return true;
 }
 
 void GenerateReactor::OnCancel() { End(CancelledStatus(*context_)); }

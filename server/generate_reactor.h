@@ -16,15 +16,19 @@
 #include <grpcpp/support/byte_buffer.h>
 #include <grpcpp/support/server_callback.h>
 
+#include <atomic>
 #include <memory>
 #include <optional>
 
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
+#include "absl/time/clock.h"
 #include "eidetic/v1/generation_service.pb.h"
 #include "engine/engine.h"
+#include "server/call_log.h"
 #include "server/metrics.h"
 #include "server/served_model.h"
+#include "server/slow_readers.h"
 #include "server/stream_threads.h"
 
 namespace eidetic {
@@ -33,17 +37,22 @@ namespace eidetic {
 struct Streaming {
   // Shared, for the engine may call back while the server that owns them goes.
   std::shared_ptr<StreamThreads> threads;
-  int32_t max_message_tokens = 1;  // whatever a request allows
-  Metrics* metrics = nullptr;      // not null; outlives the gRPC server
+  int32_t max_message_tokens = 1;       // whatever a request allows
+  SlowReaders* slow_readers = nullptr;  // not null; outlives the gRPC server
+  Metrics* metrics = nullptr;           // not null; outlives the gRPC server
 };
 
 class GenerateReactor final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
+                              public SlowReaders::Stream,
                               public std::enable_shared_from_this<GenerateReactor> {
  public:
   static grpc::ServerWriteReactor<grpc::ByteBuffer>* Start(grpc::CallbackServerContext* context,
                                                            const grpc::ByteBuffer& request,
                                                            const ServedModel* served,
                                                            const Streaming& streaming);
+
+  int64_t WriteInFlight() const override { return write_in_flight_; }
+  bool Cut(int64_t write) override;
 
  private:
   // A message that has reached it takes no further token: clients refuse large messages.
@@ -74,6 +83,9 @@ class GenerateReactor final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   void GatherTokens(const TokenEvent& first, v1::GenerateResponse* response)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
+  // The stream ends: into metrics and log.
+  void Count(const absl::Status& end);
+
   void OnWriteDone(bool ok) override;
   void OnCancel() override;
   void OnDone() override { self_.reset(); }
@@ -82,6 +94,8 @@ class GenerateReactor final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   const ServedModel* const served_;
   const std::shared_ptr<StreamThreads> threads_;
   Metrics* const metrics_;
+  const absl::Time begin_ = absl::Now();
+  CallFacts facts_;  // as `message_`, then whoever finishes
   bool logprobs_ = false;
   int32_t message_tokens_;  // of one message, at most
   std::shared_ptr<GenerateReactor> self_;
@@ -91,6 +105,9 @@ class GenerateReactor final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   std::optional<GenerationEvent> ahead_ ABSL_GUARDED_BY(mutex_);  // taken, not yet to be told
   grpc::ByteBuffer message_;  // in flight while writing_; set under mutex_ before
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;
+  bool cutting_ ABSL_GUARDED_BY(mutex_) = false;  // the context is in use: no Finish meanwhile
+  int64_t writes_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::atomic<int64_t> write_in_flight_ = 0;      // set under mutex_
   bool waiting_ ABSL_GUARDED_BY(mutex_) = false;  // for the reader's notification
   bool last_written_ ABSL_GUARDED_BY(mutex_) = false;
   bool finished_ ABSL_GUARDED_BY(mutex_) = false;

@@ -21,8 +21,9 @@ absl::Status GenerationServiceImpl::DoScore(UnaryCall<v1::ScoreRequest, v1::Scor
     if (!scored.ok()) return call->Reply(scored.status());
     call->Reply(ToProto(*scored, served->engine->tokenizer()));
   };
-  served_->engine->Score(std::move(spec->session), spec->settings, std::move(spec->tokens),
-                         spec->top_logprobs, call->cancelled(), std::move(reply));
+  served_->engine->Score(std::move(spec->session), spec->settings, std::move(spec->tenant),
+                         std::move(spec->tokens), spec->top_logprobs, call->cancelled(),
+                         std::move(reply));
   return absl::OkStatus();
 }
 

@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 
+#include "engine/scheduler/tenant_quota.h"
 #include "google/rpc/error_details.pb.h"
 
 namespace eidetic {
@@ -43,7 +44,12 @@ const char* Reason(absl::StatusCode code) {
   }
 }
 
-std::optional<int> RetryMillis(absl::StatusCode code) {
+// None: to wait helps nothing.
+std::optional<int64_t> RetryMillis(const absl::Status& status,
+                                   const std::optional<QuotaRefusal>& quota) {
+  if (quota && quota->retry == absl::InfiniteDuration()) return std::nullopt;
+  if (quota) return absl::ToInt64Milliseconds(absl::Ceil(quota->retry, absl::Milliseconds(1)));
+  const absl::StatusCode code = status.code();
   if (code == absl::StatusCode::kAborted) return kRetryWriterMillis;
   if (code == absl::StatusCode::kResourceExhausted || code == absl::StatusCode::kUnavailable) {
     return kRetryCapacityMillis;
@@ -80,6 +86,14 @@ void AddFieldViolation(const std::string& message, google::rpc::Status* details)
   details->add_details()->PackFrom(bad_request);
 }
 
+void AddQuotaFailure(const QuotaRefusal& refusal, google::rpc::Status* details) {
+  google::rpc::QuotaFailure failure;
+  auto* violation = failure.add_violations();
+  violation->set_subject("tenants/" + refusal.tenant);
+  violation->set_description(refusal.quota + ": " + refusal.what);
+  details->add_details()->PackFrom(failure);
+}
+
 }  // namespace
 
 grpc::Status ToGrpcStatus(const absl::Status& status) {
@@ -89,12 +103,14 @@ grpc::Status ToGrpcStatus(const absl::Status& status) {
   details.set_code(static_cast<int>(status.code()));
   details.set_message(message);
 
+  const std::optional<QuotaRefusal> quota = QuotaRefusalOf(status);
   google::rpc::ErrorInfo info;
-  info.set_reason(Reason(status.code()));
+  info.set_reason(quota ? "QUOTA_EXCEEDED" : Reason(status.code()));
   info.set_domain(kErrorDomain);
   details.add_details()->PackFrom(info);
   if (absl::IsInvalidArgument(status)) AddFieldViolation(message, &details);
-  if (const std::optional<int> millis = RetryMillis(status.code())) {
+  if (quota) AddQuotaFailure(*quota, &details);
+  if (const std::optional<int64_t> millis = RetryMillis(status, quota)) {
     google::rpc::RetryInfo retry;
     retry.mutable_retry_delay()->set_seconds(*millis / 1000);
     retry.mutable_retry_delay()->set_nanos(*millis % 1000 * 1'000'000);

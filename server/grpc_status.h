@@ -1,8 +1,8 @@
 // The one place where a Status becomes what a client sees.
 //
 // What: code and message, with google.rpc details: ErrorInfo always; BadRequest for an
-//   INVALID_ARGUMENT whose message begins "field: "; RetryInfo for RESOURCE_EXHAUSTED, for
-//   UNAVAILABLE and for ABORTED (the session has another writer).
+//   INVALID_ARGUMENT whose message begins "field: "; QuotaFailure for a tenant's quota; RetryInfo
+//   for RESOURCE_EXHAUSTED, for UNAVAILABLE and for ABORTED (the session has another writer).
 // Thread safety: pure function. Ownership: none. Preconditions: none.
 #ifndef EIDETIC_SERVER_GRPC_STATUS_H_
 #define EIDETIC_SERVER_GRPC_STATUS_H_

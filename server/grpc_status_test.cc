@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 
+#include "engine/scheduler/tenant_quota.h"
 #include "google/rpc/error_details.pb.h"
 
 namespace eidetic {
@@ -75,6 +76,39 @@ TEST(ToGrpcStatusTest, QuotedInputCanNotBreakTheHeaders) {
   EXPECT_EQ(status.error_message().substr(0, 12), "name: '????x");
   EXPECT_LT(status.error_details().size(), 4096u);
   EXPECT_TRUE(Find<google::rpc::BadRequest>(status));
+}
+
+TEST(GrpcStatusTest, AQuotaSaysWhoseItIsAndWhenToComeAgain) {
+  const grpc::Status status = ToGrpcStatus(QuotaError({.tenant = "acme",
+                                                       .quota = "tokens_per_second",
+                                                       .what = "enough for now",
+                                                       .retry = absl::Milliseconds(2500)}));
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  google::rpc::Status details;
+  ASSERT_TRUE(details.ParseFromString(status.error_details()));
+  google::rpc::QuotaFailure failure;
+  google::rpc::RetryInfo retry;
+  bool has_failure = false, has_retry = false;
+  for (const auto& detail : details.details()) {
+    has_failure |= detail.UnpackTo(&failure);
+    has_retry |= detail.UnpackTo(&retry);
+  }
+  ASSERT_TRUE(has_failure && has_retry);
+  EXPECT_EQ(failure.violations(0).subject(), "tenants/acme");
+  EXPECT_EQ(failure.violations(0).description(), "tokens_per_second: enough for now");
+  EXPECT_EQ(retry.retry_delay().seconds(), 2);
+  EXPECT_EQ(retry.retry_delay().nanos(), 500'000'000);
+}
+
+TEST(GrpcStatusTest, WhereWaitingDoesNotHelpNothingIsSaidOfWhen) {
+  const grpc::Status status = ToGrpcStatus(QuotaError({.tenant = "acme",
+                                                       .quota = "max_sessions",
+                                                       .what = "it has 2 of 2",
+                                                       .retry = absl::InfiniteDuration()}));
+  google::rpc::Status details;
+  ASSERT_TRUE(details.ParseFromString(status.error_details()));
+  google::rpc::RetryInfo retry;
+  for (const auto& detail : details.details()) EXPECT_FALSE(detail.UnpackTo(&retry));
 }
 
 }  // namespace

@@ -23,7 +23,9 @@
 #include "engine/backend/create_backend.h"
 #include "engine/engine.h"
 #include "server/flags.h"
+#include "server/json_log.h"
 #include "server/metrics.h"
+#include "server/metrics_server.h"
 #include "server/model_folder.h"
 #include "server/server.h"
 #include "server/version.h"
@@ -89,8 +91,10 @@ absl::StatusOr<std::string> NameModel(const CommandLine& line,
 absl::StatusOr<std::unique_ptr<Engine>> CreateEngine(const CommandLine& line,
                                                      const std::filesystem::path& folder,
                                                      Backend* backend, EngineObserver* observer) {
-  const Engine::Options options = {
-      .limits = line.limits, .observer = observer, .data_folder = line.data_folder};
+  const Engine::Options options = {.limits = line.limits,
+                                   .observer = observer,
+                                   .data_folder = line.data_folder,
+                                   .adapter_folder = line.adapter_folder};
   if (line.random_config.empty()) return Engine::Create(folder, backend, options);
   return Engine::CreateRandom(line.random_config, kRandomSeed, folder, backend, options);
 }
@@ -117,12 +121,14 @@ absl::Status Serve(const CommandLine& line, const std::string& argv0, const sigs
   const auto created = CreateBackend(line.backend, &why_no_gpu);
   if (!created.ok()) return created.status();
   Backend* const backend = created->get();
-  const auto metrics = std::make_shared<Metrics>(*name, backend->name());
-  std::unique_ptr<prometheus::Exposer> exposer;
+  const auto metrics = std::make_shared<Metrics>(
+      *name, backend->name(),
+      MetricsOptions{line.metrics_tenants, line.data_folder, line.server.heartbeat_timeout});
+  std::unique_ptr<MetricsServer> metrics_server;
   if (!line.metrics_address.empty()) {
-    auto started = ServeMetrics(line.metrics_address, metrics);
+    auto started = MetricsServer::Start(line.metrics_address, metrics);
     if (!started.ok()) return started.status();
-    exposer = *std::move(started);
+    metrics_server = *std::move(started);
   }
   const auto engine = CreateEngine(line, *folder, backend, metrics.get());
   if (!engine.ok()) return engine.status();
@@ -166,6 +172,7 @@ int main(int argc, char** argv) {
     status = absl::InvalidArgumentError(absl::StrCat("'", words[1], "' is no flag; see --help"));
   } else {
     const auto line = eidetic::CommandLineFromFlags();
+    if (line.ok() && line->log_as_json) eidetic::LogAsJson();
     status = line.ok() ? eidetic::Serve(*line, argv[0], signals) : line.status();
   }
   if (status.ok()) return 0;

@@ -3,10 +3,12 @@
 #include <prometheus/gauge.h>
 #include <prometheus/metric_family.h>
 
-#include <exception>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "server/engine_numbers.h"
+#include "server/process_numbers.h"
 #include "server/version.h"
 
 namespace eidetic {
@@ -17,13 +19,13 @@ using Buckets = prometheus::Histogram::BucketBoundaries;
 // In seconds, from one step of a small model to a request that waits for others.
 const Buckets& RequestBuckets() {
   static const auto* buckets =
-      new Buckets{0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60};
+      new Buckets{0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60};
   return *buckets;
 }
 
 const Buckets& StepBuckets() {
-  static const auto* buckets =
-      new Buckets{0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5};
+  static const auto* buckets = new Buckets{
+      0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5};
   return *buckets;
 }
 
@@ -43,116 +45,45 @@ prometheus::Family<prometheus::Counter>& CounterFamily(prometheus::Registry& reg
   return prometheus::BuildCounter().Name(name).Help(help).Register(registry);
 }
 
-// A number that is read when the page is asked for.
-struct StatsNumber {
-  const char* name;
-  const char* help;
-  const char* kind;  // label, or null
-  int64_t EngineStats::*value;
-  prometheus::MetricType type = prometheus::MetricType::Gauge;
-};
-constexpr StatsNumber kStatsNumbers[] = {
-    {"eidetic_requests_running", "Requests that take part in steps.", nullptr,
-     &EngineStats::running},
-    {"eidetic_requests_queued", "Requests that wait for their first step.", nullptr,
-     &EngineStats::queued},
-    {"eidetic_sessions", "Sessions that exist.", nullptr, &EngineStats::sessions},
-    {"eidetic_pages_used", "Pages that hold something.", "kv", &EngineStats::pages_used},
-    {"eidetic_pages_used", "", "kv_host", &EngineStats::host_pages_used},
-    {"eidetic_pages_used", "", "index", &EngineStats::tiles_used},
-    {"eidetic_pages_capacity", "Pages that there are.", "kv", &EngineStats::pages_total},
-    {"eidetic_pages_capacity", "", "kv_host", &EngineStats::host_pages_total},
-    {"eidetic_pages_capacity", "", "index", &EngineStats::tiles_total},
-    {"eidetic_state_slots_used", "State slots taken.", nullptr, &EngineStats::slots_used},
-    {"eidetic_state_slots_capacity", "State slots that there are.", nullptr,
-     &EngineStats::slots_total},
-    {"eidetic_promoted_pages", "Pages that hold a copy of one in host memory.", nullptr,
-     &EngineStats::promoted_pages},
-    {"eidetic_span_choices_total",
-     "Blocks chosen for spans in sessions with pages in host memory, by where they were read.",
-     "kv", &EngineStats::device_choices, prometheus::MetricType::Counter},
-    {"eidetic_span_choices_total", "", "kv_host", &EngineStats::host_choices,
-     prometheus::MetricType::Counter},
-    {"eidetic_pages_promoted_total", "Copies of pages in host memory that came into use.", nullptr,
-     &EngineStats::pages_promoted, prometheus::MetricType::Counter},
-    {"eidetic_pages_dropped_total", "Copies of pages in host memory that were given up.", nullptr,
-     &EngineStats::pages_dropped, prometheus::MetricType::Counter},
-    {"eidetic_sessions_asleep", "Sessions whose memory is on the disk alone, or not computed.",
-     nullptr, &EngineStats::sessions_asleep},
-    {"eidetic_sessions_expired_total", "Sessions deleted because nothing used them.", nullptr,
-     &EngineStats::sessions_expired, prometheus::MetricType::Counter},
-    {"eidetic_tier_sessions", "Sessions, by the furthest tier of their memory.", "device",
-     &EngineStats::device_sessions},
-    {"eidetic_tier_sessions", "", "host", &EngineStats::host_sessions},
-    {"eidetic_tier_sessions", "", "disk", &EngineStats::disk_sessions},
-    {"eidetic_tier_moved_bytes_total", "Bytes moved between tiers.", "device_to_host",
-     &EngineStats::moved_bytes, prometheus::MetricType::Counter},
-    {"eidetic_tier_moved_bytes_total", "", "host_to_device", &EngineStats::promoted_bytes,
-     prometheus::MetricType::Counter},
-    {"eidetic_tier_moved_bytes_total", "", "to_disk", &EngineStats::checkpoint_bytes,
-     prometheus::MetricType::Counter},
-    {"eidetic_tier_moved_bytes_total", "", "from_disk", &EngineStats::loaded_bytes,
-     prometheus::MetricType::Counter},
-    {"eidetic_pages_moved_to_host_total", "Pages moved from the device to host memory.", nullptr,
-     &EngineStats::pages_moved, prometheus::MetricType::Counter},
-    {"eidetic_sessions_slept_total", "Sessions that gave their memory back, by why.", "rested",
-     &EngineStats::sessions_slept, prometheus::MetricType::Counter},
-    {"eidetic_sessions_slept_total", "", "pressure", &EngineStats::sessions_pushed,
-     prometheus::MetricType::Counter},
-    {"eidetic_recomputed_tokens_total", "Tokens that were computed again.", nullptr,
-     &EngineStats::recomputed_tokens, prometheus::MetricType::Counter},
-    {"eidetic_state_checkpoint_bytes", "Bytes of state checkpoints in the host's memory.", nullptr,
-     &EngineStats::state_point_bytes, prometheus::MetricType::Gauge},
-    {"eidetic_checkpoints_total", "Checkpoints, by what became of them.", "written",
-     &EngineStats::checkpoints_written, prometheus::MetricType::Counter},
-    {"eidetic_checkpoints_total", "", "failed", &EngineStats::checkpoints_failed,
-     prometheus::MetricType::Counter},
-    {"eidetic_checkpoints_total", "", "refused", &EngineStats::checkpoints_refused,
-     prometheus::MetricType::Counter},
-    {"eidetic_checkpoints_total", "", "loaded", &EngineStats::sessions_loaded,
-     prometheus::MetricType::Counter},
-    {"eidetic_integrity_errors_total", "Sessions and checkpoints that were found damaged.", nullptr,
-     &EngineStats::integrity_errors, prometheus::MetricType::Counter},
-    {"eidetic_checkpoint_written_bytes_total", "Bytes written for checkpoints.", nullptr,
-     &EngineStats::checkpoint_bytes, prometheus::MetricType::Counter},
-    {"eidetic_checkpoint_stored_bytes", "Bytes that checkpoints take on the disk.", nullptr,
-     &EngineStats::stored_bytes},
-    {"eidetic_promoted_bytes_total", "Bytes copied from host memory for them.", nullptr,
-     &EngineStats::promoted_bytes, prometheus::MetricType::Counter},
-};
-
-void AddStatsNumbers(const EngineStats& stats, std::vector<prometheus::MetricFamily>* families) {
-  for (const StatsNumber& number : kStatsNumbers) {
-    if (families->empty() || families->back().name != number.name) {
-      families->push_back({number.name, number.help, number.type, {}});
-    }
-    prometheus::ClientMetric metric;
-    if (number.kind != nullptr) metric.label.push_back({"kind", number.kind});
-    const auto value = static_cast<double>(stats.*number.value);
-    if (number.type == prometheus::MetricType::Counter) {
-      metric.counter.value = value;
-    } else {
-      metric.gauge.value = value;
-    }
-    families->back().metric.push_back(std::move(metric));
+// What ran out, when a message says so: a label may not be anything.
+const char* RejectionReason(const std::string& message) {
+  for (const char* reason :
+       {"sequences", "memory", "sessions", "request_id", "snapshot_id", "data", "stream"}) {
+    if (message.starts_with(absl::StrCat(reason, ":"))) return reason;
   }
+  return "other";
+}
+
+void AddDraining(bool draining, std::vector<prometheus::MetricFamily>* families) {
+  prometheus::ClientMetric metric;
+  metric.gauge.value = draining ? 1 : 0;
+  families->push_back({"eidetic_draining",
+                       "1 while the server ends: it takes no new requests.",
+                       prometheus::MetricType::Gauge,
+                       {std::move(metric)}});
 }
 
 }  // namespace
 
-Metrics::Metrics(const std::string& model, const std::string& backend)
-    : first_token_seconds_(HistogramFamily(registry_, "eidetic_time_to_first_token_seconds",
-                                           "From a request's admission to its first token.")
-                               .Add({}, RequestBuckets())),
+Metrics::Metrics(const std::string& model, const std::string& backend, MetricsOptions options)
+    : options_(std::move(options)),
+      first_token_seconds_(
+          HistogramFamily(registry_, "eidetic_time_to_first_token_seconds",
+                          "From a request's arrival to its first token, by where its session's "
+                          "memory was: warm (device), host, disk, cold (nowhere).")),
       inter_token_seconds_(HistogramFamily(registry_, "eidetic_inter_token_seconds",
                                            "Between two tokens of one answer.")
                                .Add({}, StepBuckets())),
+      inter_token_(&inter_token_seconds_, StepBuckets()),
       queue_seconds_(HistogramFamily(registry_, "eidetic_queue_seconds",
-                                     "From a request's admission to its first step.")
+                                     "From a request's arrival to its first step.")
                          .Add({}, RequestBuckets())),
-      wake_seconds_(HistogramFamily(registry_, "eidetic_session_wake_seconds",
-                                    "Loading the memory of a session that slept.")
-                        .Add({}, RequestBuckets())),
+      restore_seconds_(HistogramFamily(registry_, "eidetic_session_restore_seconds",
+                                       "Loading the memory of a session that slept.")
+                           .Add({}, RequestBuckets())),
+      commit_seconds_(HistogramFamily(registry_, "eidetic_commit_seconds",
+                                      "From handing changes to the journal until they are durable.")
+                          .Add({}, StepBuckets())),
       step_seconds_(HistogramFamily(registry_, "eidetic_engine_step_seconds",
                                     "One pass of the model over a batch.")),
       decode_step_seconds_(step_seconds_.Add({{"phase", "decode"}}, StepBuckets())),
@@ -178,11 +109,27 @@ Metrics::Metrics(const std::string& model, const std::string& backend)
       proven_choices_(choices_.Add({{"proven", "true"}})),
       unproven_choices_(choices_.Add({{"proven", "false"}})),
       rpcs_(CounterFamily(registry_, "eidetic_rpc_total", "RPCs ended, by method and code.")),
+      rejections_(CounterFamily(registry_, "eidetic_rejections_total",
+                                "RPCs answered RESOURCE_EXHAUSTED, by what had run out, and "
+                                "UNAVAILABLE.")),
+      cancellations_(CounterFamily(registry_, "eidetic_cancellations_total",
+                                   "RPCs whose client left or whose deadline passed.")),
+      slow_readers_cut_(CounterFamily(registry_, "eidetic_slow_readers_cut_total",
+                                      "Streams ended because their client took nothing.")
+                            .Add({})),
+      tenant_generations_(CounterFamily(registry_, "eidetic_tenant_generations_total",
+                                        "Answers ended, by tenant and code.")),
+      tenant_tokens_(CounterFamily(registry_, "eidetic_tenant_tokens_total",
+                                   "Tokens of answers: of their prompts, and told.")),
       auth_failures_(CounterFamily(registry_, "eidetic_auth_failures_total",
                                    "Calls answered UNAUTHENTICATED, by what was wrong.")),
       file_changes_(CounterFamily(registry_, "eidetic_identity_file_changes_total",
                                   "Changes of files that tell who calls, by whether the new "
                                   "version was taken.")) {
+  for (const char* start : {"warm", "host", "disk", "cold"}) {
+    first_token_by_start_.push_back(
+        &first_token_seconds_.Add({{"start", start}}, RequestBuckets()));
+  }
   prometheus::BuildGauge()
       .Name("eidetic_build_info")
       .Help("Always 1; the labels tell what runs.")
@@ -192,6 +139,7 @@ Metrics::Metrics(const std::string& model, const std::string& backend)
 }
 
 void Metrics::OnStep(const Step& step) {
+  inter_token_.Flush();
   prometheus::Histogram& seconds = step.prefill_tokens == 0  ? decode_step_seconds_
                                    : step.decode_tokens == 0 ? prefill_step_seconds_
                                                              : mixed_step_seconds_;
@@ -208,8 +156,42 @@ void Metrics::OnStep(const Step& step) {
   unproven_choices_.Increment(retrieval.choices - retrieval.proven);
 }
 
-void Metrics::CountRpc(const std::string& method, absl::StatusCode code) {
+void Metrics::OnFirstToken(StartTier start, double seconds) {
+  first_token_by_start_.at(static_cast<size_t>(start))->Observe(seconds);
+}
+
+void Metrics::CountRpc(const std::string& method, absl::StatusCode code,
+                       const std::string& message) {
   rpcs_.Add({{"method", method}, {"code", absl::StatusCodeToString(code)}}).Increment();
+  if (code == absl::StatusCode::kResourceExhausted) {
+    rejections_.Add({{"reason", RejectionReason(message)}}).Increment();
+  } else if (code == absl::StatusCode::kUnavailable) {
+    rejections_.Add({{"reason", "unavailable"}}).Increment();
+  } else if (code == absl::StatusCode::kCancelled) {
+    cancellations_.Add({{"reason", "client"}}).Increment();
+  } else if (code == absl::StatusCode::kDeadlineExceeded) {
+    cancellations_.Add({{"reason", "deadline"}}).Increment();
+  }
+}
+
+const std::string& Metrics::TenantLabel(const std::string& tenant) const {
+  static const auto* other = new std::string("other");
+  return options_.tenants.contains(tenant) ? tenant : *other;
+}
+
+void Metrics::CountGeneration(const std::string& tenant, absl::StatusCode code) {
+  tenant_generations_
+      .Add({{"tenant", TenantLabel(tenant)}, {"code", absl::StatusCodeToString(code)}})
+      .Increment();
+}
+
+void Metrics::CountTenantTokens(const std::string& tenant, int64_t prompt, int64_t generated) {
+  const std::string& label = TenantLabel(tenant);
+  const auto count = [&](const char* kind, int64_t tokens) {
+    if (tokens > 0) tenant_tokens_.Add({{"tenant", label}, {"kind", kind}}).Increment(tokens);
+  };
+  count("prompt", prompt);
+  count("generated", generated);
 }
 
 void Metrics::OnAuthFailure(const char* reason) {
@@ -225,24 +207,35 @@ void Metrics::Watch(const Engine* engine) {
   engine_ = engine;
 }
 
-std::vector<prometheus::MetricFamily> Metrics::Collect() const {
-  std::vector<prometheus::MetricFamily> families = registry_.Collect();
-  absl::MutexLock lock(&mutex_);
-  if (engine_ != nullptr) AddStatsNumbers(engine_->Stats(), &families);
-  return families;
+absl::Status Metrics::LiveLocked() const {
+  if (engine_ == nullptr) return absl::UnavailableError("no model is loaded");
+  const absl::Duration silence = absl::Now() - engine_->Stats().heartbeat;
+  if (silence < options_.heartbeat_timeout) return absl::OkStatus();
+  return absl::UnavailableError("the engine's loop does not turn");
 }
 
-absl::StatusOr<std::unique_ptr<prometheus::Exposer>> ServeMetrics(
-    const std::string& address, const std::shared_ptr<Metrics>& metrics) {
-  try {
-    auto exposer = std::make_unique<prometheus::Exposer>(address);
-    exposer->RegisterCollectable(metrics);
-    return exposer;
-  } catch (const std::exception&) {  // its only way to say that it can not listen
-    return absl::InvalidArgumentError(
-        absl::StrCat("metrics_address: can not listen on ", address,
-                     "; is the port taken? Give another host:port, or \"\" for no metrics"));
-  }
+absl::Status Metrics::Live() const {
+  absl::MutexLock lock(&mutex_);
+  return LiveLocked();
+}
+
+absl::Status Metrics::Ready() const {
+  if (draining_) return absl::UnavailableError("the server ends");
+  absl::MutexLock lock(&mutex_);
+  if (absl::Status live = LiveLocked(); !live.ok()) return live;
+  const EngineStats stats = engine_->Stats();
+  if (stats.running + stats.queued < engine_->limits().max_sequences) return absl::OkStatus();
+  return absl::UnavailableError("as many requests as --max_sequences run or wait");
+}
+
+std::vector<prometheus::MetricFamily> Metrics::Collect() const {
+  std::vector<prometheus::MetricFamily> families = registry_.Collect();
+  AddDraining(draining_, &families);
+  AddProcessNumbers(&families);
+  AddStorageNumbers(options_.data_folder, &families);
+  absl::MutexLock lock(&mutex_);
+  if (engine_ != nullptr) AddEngineNumbers(engine_->Stats(), &families);
+  return families;
 }
 
 }  // namespace eidetic

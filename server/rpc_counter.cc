@@ -7,31 +7,46 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "eidetic/v1/generation_service.grpc.pb.h"
 #include "eidetic/v1/model_service.grpc.pb.h"
+#include "eidetic/v1/operation_service.grpc.pb.h"
 #include "eidetic/v1/session_service.grpc.pb.h"
+#include "server/call_log.h"
 
 namespace eidetic {
 namespace {
 
 class RpcCounter final : public grpc::experimental::Interceptor {
  public:
-  RpcCounter(Metrics* metrics, std::string method)
-      : metrics_(metrics), method_(std::move(method)) {}
+  RpcCounter(Metrics* metrics, std::string method, const grpc::ServerContextBase* context)
+      : metrics_(metrics), method_(std::move(method)), context_(context) {}
 
   void Intercept(grpc::experimental::InterceptorBatchMethods* methods) override {
     if (methods->QueryInterceptionHookPoint(
             grpc::experimental::InterceptionHookPoints::PRE_SEND_STATUS)) {
       // absl's codes and gRPC's have the same numbers.
-      const int code = methods->GetSendStatus().error_code();
-      metrics_->CountRpc(method_, absl::StatusCode(code));
+      const grpc::Status status = methods->GetSendStatus();
+      const auto code = absl::StatusCode(status.error_code());
+      metrics_->CountRpc(method_, code, status.error_message());
+      if (!status.ok()) Log(code);
     }
     methods->Proceed();
   }
 
  private:
+  // What went well is counted alone.
+  void Log(absl::StatusCode code) const {
+    LogCall({.method = method_,
+             .code = code,
+             .time = absl::Now() - begin_,
+             .trace_id = TraceIdOf(context_->client_metadata())});
+  }
+
   Metrics* const metrics_;
   const std::string method_;
+  const grpc::ServerContextBase* const context_;
+  const absl::Time begin_ = absl::Now();
 };
 
 }  // namespace
@@ -39,7 +54,7 @@ class RpcCounter final : public grpc::experimental::Interceptor {
 RpcCounterFactory::RpcCounterFactory(Metrics* metrics) : metrics_(metrics) {
   for (const char* name :
        {v1::SessionService::service_full_name(), v1::GenerationService::service_full_name(),
-        v1::ModelService::service_full_name()}) {
+        v1::ModelService::service_full_name(), v1::OperationService::service_full_name()}) {
     const auto* service =
         google::protobuf::DescriptorPool::generated_pool()->FindServiceByName(name);
     CHECK(service != nullptr) << name;
@@ -55,7 +70,8 @@ grpc::experimental::Interceptor* RpcCounterFactory::CreateServerInterceptor(
     grpc::experimental::ServerRpcInfo* info) {
   const std::string method = info->method();
   if (method == kGenerateMethod) return nullptr;
-  return new RpcCounter(metrics_, known_methods_.contains(method) ? method : "other");
+  return new RpcCounter(metrics_, known_methods_.contains(method) ? method : "other",
+                        info->server_context());
 }
 
 }  // namespace eidetic

@@ -1,4 +1,5 @@
-// Counts every RPC by method and code, in one place: where gRPC sends a status.
+// Counts every RPC by method and code, in one place: where gRPC sends a status. Logs those that
+// failed.
 //
 // What: but for Generate, which counts itself. To a call with an interceptor each write comes back
 //   from gRPC's core a second time, and Generate writes every token.

@@ -11,6 +11,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "server/identity/tenant_quotas_file.h"
 #include "server/identity/tls.h"
 #include "server/rpc_counter.h"
 
@@ -39,6 +40,17 @@ void SetLimits(const ServerOptions& options, grpc::ServerBuilder* builder) {
   builder->AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
 }
 
+// How often the file of quotas is looked at.
+constexpr absl::Duration kQuotasPeriod = absl::Seconds(1);
+
+void TellOfQuotas(const std::string& flag, const absl::Status& status) {
+  if (status.ok()) {
+    LOG(INFO) << "--" << flag << " has changed and holds from now on";
+  } else {
+    LOG(ERROR) << status << "; what it said before holds on";
+  }
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<EideticServer>> EideticServer::Start(ServedModel served,
@@ -56,6 +68,8 @@ absl::StatusOr<std::unique_ptr<EideticServer>> EideticServer::Start(ServedModel 
   if (!gate.ok()) return gate.status();
   std::unique_ptr<EideticServer> server(
       new EideticServer(std::move(served), *std::move(gate), metrics, options));
+  status = server->WatchQuotas(options.tenant_quotas);
+  if (!status.ok()) return status;
   grpc::EnableDefaultHealthCheckService(true);
   grpc::ServerBuilder builder;
   if (!options.enable_reflection) builder.SetOption(std::make_unique<WithoutReflection>());
@@ -80,12 +94,27 @@ absl::StatusOr<std::unique_ptr<EideticServer>> EideticServer::Start(ServedModel 
   return server;
 }
 
+absl::Status EideticServer::WatchQuotas(const std::string& path) {
+  if (path.empty()) return absl::OkStatus();
+  quotas_ = std::make_unique<FileWatcher>(TellOfQuotas);
+  absl::Status status =
+      quotas_->Watch("tenant_quotas", path, [engine = served_.engine](const std::string& bytes) {
+        auto quotas = ParseTenantQuotas(bytes);
+        if (quotas.ok()) engine->SetQuotas(*std::move(quotas));
+        return quotas.status();
+      });
+  if (status.ok()) quotas_->Start(kQuotasPeriod);
+  return status;
+}
+
 EideticServer::~EideticServer() {
+  quotas_.reset();
   Shutdown(absl::ZeroDuration());
   stream_threads_->Stop();
 }
 
 void EideticServer::Shutdown(absl::Duration grace) {
+  metrics_->OnDraining();
   if (health_ != nullptr) health_->Stop();
   if (server_ == nullptr) return;
   server_->Shutdown(absl::ToChronoTime(absl::Now() + grace));

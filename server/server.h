@@ -16,6 +16,7 @@
 #include "absl/time/time.h"
 #include "server/generation_service.h"
 #include "server/health.h"
+#include "server/identity/file_watcher.h"
 #include "server/identity/gate.h"
 #include "server/identity/identity_options.h"
 #include "server/metrics.h"
@@ -23,6 +24,7 @@
 #include "server/operation_service.h"
 #include "server/served_model.h"
 #include "server/session_service.h"
+#include "server/slow_readers.h"
 #include "server/stream_threads.h"
 
 namespace eidetic {
@@ -36,9 +38,11 @@ struct ServerOptions {
   absl::Duration keepalive_time = absl::Seconds(30);     // silence before a peer is pinged
   absl::Duration heartbeat_timeout = absl::Seconds(10);  // see HealthWatcher
   absl::Duration shutdown_grace = absl::Seconds(30);
+  absl::Duration slow_reader_timeout = absl::Seconds(60);  // see SlowReaders
   bool enable_reflection = true;
   IdentityOptions identity = {};
   int64_t max_import_bytes = int64_t{256} << 20;
+  std::string tenant_quotas = "";  // see tenant_quotas_file.h; empty: none
 };
 
 class EideticServer {
@@ -57,6 +61,9 @@ class EideticServer {
   void Shutdown(absl::Duration grace);
 
  private:
+  // Gives the engine what the file says, now and whenever it changes.
+  absl::Status WatchQuotas(const std::string& path);
+
   EideticServer(ServedModel served, std::unique_ptr<Gate> gate, Metrics* metrics,
                 const ServerOptions& options)
       : gate_(std::move(gate)),
@@ -64,7 +71,10 @@ class EideticServer {
         operations_(served_.engine),
         sessions_(&served_, &operations_, options.max_import_bytes),
         stream_threads_(std::make_shared<StreamThreads>(options.stream_threads)),
-        generation_(&served_, {stream_threads_, options.max_message_tokens, metrics}) {}
+        slow_readers_(options.slow_reader_timeout, [metrics] { metrics->OnSlowReaderCut(); }),
+        generation_(&served_,
+                    {stream_threads_, options.max_message_tokens, &slow_readers_, metrics}),
+        metrics_(metrics) {}
 
   const std::unique_ptr<Gate> gate_;
   const ServedModel served_;
@@ -72,11 +82,14 @@ class EideticServer {
   SessionServiceImpl sessions_;
   OperationServiceImpl operation_service_{&operations_, gate_.get()};
   const std::shared_ptr<StreamThreads> stream_threads_;
+  SlowReaders slow_readers_;
   GenerationServiceImpl generation_;
   ModelServiceImpl models_{&served_};
+  Metrics* const metrics_;
   int port_ = 0;
   std::unique_ptr<grpc::Server> server_;
   std::unique_ptr<HealthWatcher> health_;
+  std::unique_ptr<FileWatcher> quotas_;  // null: no file
 };
 
 }  // namespace eidetic

@@ -85,17 +85,21 @@ TEST_F(ServerTest, MetricsTellWhatHappened) {
   step.sequences = 3;
   step.decode_tokens = 3;
   step.retrieval = {.candidates_read = 40, .choices = 10, .proven = 9, .seconds = 0.0001};
+  metrics_->OnInterToken(0.003);
   metrics_->OnStep(step);
   step.prefill_tokens = 512;
   metrics_->OnStep(step);
   step.decode_tokens = 0;
   metrics_->OnStep(step);
   metrics_->OnQueued(0.01);
-  metrics_->OnFirstToken(0.02);
-  metrics_->OnInterToken(0.003);
+  metrics_->OnFirstToken(StartTier::kDisk, 0.02);
+  metrics_->OnCommit(0.001);
   const std::string page = Page();
   for (const char* line : {
-           "eidetic_time_to_first_token_seconds_count 1",
+           "eidetic_time_to_first_token_seconds_count{start=\"disk\"} 1",
+           "eidetic_time_to_first_token_seconds_count{start=\"warm\"} 0",
+           "eidetic_commit_seconds_count 1",
+           "eidetic_draining 0",
            "eidetic_inter_token_seconds_count 1",
            "eidetic_queue_seconds_count 1",
            "eidetic_engine_step_seconds_count{phase=\"decode\"} 1",
@@ -152,15 +156,6 @@ TEST_F(ServerTest, APortThatIsTakenIsRefused) {
       EideticServer::Start({&engine_, "models/fake", "fake"}, metrics_.get(), options);
   EXPECT_EQ(second.status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(std::string(second.status().message()), StartsWith("address: can not listen"));
-}
-
-TEST_F(ServerTest, AMetricsAddressThatIsTakenIsRefused) {
-  const auto first = ServeMetrics("127.0.0.1:0", metrics_);
-  ASSERT_TRUE(first.ok());
-  const auto second =
-      ServeMetrics(absl::StrCat("127.0.0.1:", (*first)->GetListeningPorts().at(0)), metrics_);
-  EXPECT_THAT(std::string(second.status().message()), StartsWith("metrics_address: "));
-  EXPECT_FALSE(ServeMetrics("nonsense", metrics_).ok());
 }
 
 TEST_F(ServerTest, ShutdownLetsAnswersEnd) {

@@ -28,6 +28,18 @@ std::string FingerprintIfNamed(const Request& request) {
   return request.request_id().empty() ? std::string() : Fingerprint(request);
 }
 
+// What a fork changes of its parent's adapter.
+absl::StatusOr<std::optional<AdapterChange>> ToAdapterChange(const v1::ForkSessionRequest& request,
+                                                             const std::string& tenant) {
+  if (!request.has_adapter()) {
+    if (!request.reingest()) return std::optional<AdapterChange>();
+    return InvalidField("reingest", "is set without adapter; name the adapter to compute with");
+  }
+  auto id = AdapterId(request.adapter(), "adapter", tenant);
+  if (!id.ok()) return id.status();
+  return std::optional<AdapterChange>({*std::move(id), request.reingest()});
+}
+
 }  // namespace
 
 absl::Status SessionServiceImpl::Create(UnaryCall<v1::CreateSessionRequest, v1::Session>* call) {
@@ -44,8 +56,11 @@ absl::Status SessionServiceImpl::Create(UnaryCall<v1::CreateSessionRequest, v1::
   if (!settings.ok()) return settings.status();
   const auto expire_after = ExpireAfter(request.session(), "session.expire_after");
   if (!expire_after.ok()) return expire_after.status();
-  served_->engine->CreateSession(*std::move(name), *settings, *expire_after, request.request_id(),
-                                 FingerprintIfNamed(request), ReplyWithSession(call, served_));
+  auto adapter = AdapterId(request.session().adapter(), "session.adapter", *tenant);
+  if (!adapter.ok()) return adapter.status();
+  served_->engine->CreateSession(*std::move(name), *settings, *std::move(adapter), *expire_after,
+                                 request.request_id(), FingerprintIfNamed(request),
+                                 ReplyWithSession(call, served_));
   return absl::OkStatus();
 }
 
@@ -110,11 +125,14 @@ absl::Status SessionServiceImpl::Fork(UnaryCall<v1::ForkSessionRequest, v1::Sess
   if (!status.ok()) return status;
   const auto expected = ExpectedPosition(request);
   if (!expected.ok()) return expected.status();
+  auto adapter = ToAdapterChange(request, parent->tenant);
+  if (!adapter.ok()) return adapter.status();
   auto edit = [attention = request.attention()](memory::SpanSettings* settings) {
     ApplyAttention(attention, "attention", settings).IgnoreError();  // checked above
   };
   served_->engine->ForkSession(*std::move(parent), *std::move(child), std::move(edit),
-                               request.request_id(), FingerprintIfNamed(request), *expected,
+                               *std::move(adapter), request.request_id(),
+                               FingerprintIfNamed(request), *expected,
                                ReplyWithSession(call, served_));
   return absl::OkStatus();
 }

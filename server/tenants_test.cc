@@ -30,12 +30,16 @@ const std::set<std::string> kOtherStrings = {
     "eidetic.v1.GenerateRequest.request_id",
     "eidetic.v1.GenerateRequest.stop_strings",
     "eidetic.v1.ImportSessionRequest.session_id",
+    "eidetic.v1.ListAdaptersRequest.page_token",
     "eidetic.v1.ListModelsRequest.page_token",
     "eidetic.v1.ListSessionsRequest.page_token",
     "eidetic.v1.ListSnapshotsRequest.page_token",
     "eidetic.v1.Message.content",
     "eidetic.v1.Message.role",
     "eidetic.v1.ScoreRequest.model",
+    "eidetic.v1.LoadAdapterRequest.adapter_id",
+    "eidetic.v1.LoadAdapterRequest.folder",  // below the parent's, wherever it points
+    "eidetic.v1.Session.adapter",  // of CreateSessionRequest.session: must be of its parent
     "eidetic.v1.Session.damage",
     "eidetic.v1.Session.model",
     "eidetic.v1.Session.name",  // of CreateSessionRequest.session, whose name is not read
@@ -82,8 +86,9 @@ TEST(TenantsTest, NoRequestNamesAResourceWhereNobodyLooks) {
         EXPECT_TRUE(checked || kOtherStrings.contains(field->full_name()))
             << field->full_name() << " in " << request->full_name()
             << " may name a resource that CheckResources does not look at: give the resource to a "
-               "field of the request itself, called name, parent, session or snapshot, or, if it "
-               "names none, enter it above";
+               "field of the request itself, called name, parent, session, snapshot or adapter, "
+               "or, "
+               "if it names none, enter it above";
       }
     }
   }

@@ -77,6 +77,18 @@ v1::Model ToProto(const ServedModel& served) {
   return to;
 }
 
+v1::Adapter ToProto(const AdapterInfo& info) {
+  v1::Adapter to;
+  to.set_name(info.name.ToString());
+  to.set_folder(info.folder);
+  to.set_content_hash(info.content_hash);
+  *to.mutable_create_time() = Timestamp(info.create_time);
+  to.set_memory_bytes(info.memory_bytes);
+  to.set_user_count(info.users);
+  to.set_problem(info.problem);
+  return to;
+}
+
 v1::Snapshot ToProto(const SnapshotInfo& info) {
   v1::Snapshot to;
   to.set_name(info.name.ToString());
@@ -103,6 +115,9 @@ v1::Session ToProto(const SessionInfo& info, const ServedModel& served) {
   to.set_bit_identical(info.bit_identical);
   to.mutable_expire_after()->set_seconds(absl::ToInt64Seconds(info.expire_after));
   to.set_damage(info.damage);
+  if (!info.adapter.empty()) {
+    to.set_adapter(AdapterName{info.name.tenant, info.adapter}.ToString());
+  }
   return to;
 }
 

@@ -16,6 +16,7 @@
 namespace eidetic {
 
 v1::Model ToProto(const ServedModel& served);
+v1::Adapter ToProto(const AdapterInfo& info);
 v1::Snapshot ToProto(const SnapshotInfo& info);
 v1::Session ToProto(const SessionInfo& info, const ServedModel& served);
 v1::LogprobEntry ToProto(const SampledToken& token, const Tokenizer& tokenizer);

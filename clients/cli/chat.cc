@@ -19,6 +19,7 @@ namespace {
 
 struct ChatOptions {
   std::string session;
+  std::string adapter;
   v1::AttentionSettings attention;
   GenerationOptions generation;
 };
@@ -27,7 +28,8 @@ constexpr absl::Duration kMostIdleWait = absl::Seconds(5);
 
 absl::StatusOr<client::Session> FindSession(const ChatOptions& options, Context& context) {
   if (!options.session.empty()) return context.client.OpenSession(options.session);
-  return context.client.CreateSession({.attention = options.attention, .temporary = true});
+  return context.client.CreateSession(
+      {.adapter = options.adapter, .attention = options.attention, .temporary = true});
 }
 
 // Reads the next line; false at the end. Ctrl-C here ends the program, for a blocked read
@@ -98,6 +100,8 @@ void AddChat(CLI::App* app, Command* chosen) {
   CLI::Option* session = command->add_option(
       "--session", options->session, "An existing session; default: a new one, deleted at the end");
   AddPolicyOption(command, &options->attention)->excludes(session);
+  command->add_option("--adapter", options->adapter, "The new session's adapter, by its id")
+      ->excludes(session);
   AddGenerationOptions(command, &options->generation);
   Choose(command, chosen, options, RunChat);
 }

@@ -47,6 +47,7 @@ void AddRecall(CLI::App* app, Command* chosen);
 void AddSessions(CLI::App* app, Command* chosen);
 void AddMemory(CLI::App* app, Command* chosen);
 void AddModels(CLI::App* app, Command* chosen);
+void AddAdapters(CLI::App* app, Command* chosen);
 void AddKeys(CLI::App* app, Command* chosen);
 
 // The usual body of those functions: makes `command`'s subcommand run `run` with the

@@ -14,6 +14,7 @@ namespace {
 struct GenerateOptions {
   std::string prompt;
   std::string session;
+  std::string adapter;
   bool parse_special = false;
   v1::AttentionSettings attention;
   GenerationOptions generation;
@@ -34,6 +35,7 @@ absl::Status RunGenerate(const GenerateOptions& options, Context& context) {
   }
   if (options.session.empty()) {
     *request.mutable_attention() = options.attention;
+    request.set_adapter(options.adapter);
     client::TokenStream stream = context.client.Generate(request);
     return PrintAnswer(stream, context, options.generation.passages);
   }
@@ -55,6 +57,8 @@ void AddGenerate(CLI::App* app, Command* chosen) {
   command->add_flag("--parse-special", options->parse_special,
                     "Let spellings of special tokens in the text become them");
   AddPolicyOption(command, &options->attention)->excludes(session);
+  command->add_option("--adapter", options->adapter, "Compute it with this adapter, by its id")
+      ->excludes(session);
   AddGenerationOptions(command, &options->generation);
   Choose(command, chosen, options, RunGenerate);
 }

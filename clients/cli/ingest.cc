@@ -15,6 +15,7 @@ namespace {
 struct IngestOptions {
   std::string file;
   std::string session;
+  std::string adapter;
   bool progress = false;
   std::optional<int64_t> expire_seconds;
   size_t part_bytes = client::kDefaultPartBytes;
@@ -26,7 +27,8 @@ absl::StatusOr<client::Session> FindOrCreate(const IngestOptions& options, Conte
     auto session = context.client.OpenSession(options.session);
     if (!absl::IsNotFound(session.status())) return session;
   }
-  client::SessionOptions create{.id = options.session, .attention = options.attention};
+  client::SessionOptions create{
+      .id = options.session, .adapter = options.adapter, .attention = options.attention};
   if (options.expire_seconds) create.expire_after = absl::Seconds(*options.expire_seconds);
   return context.client.CreateSession(create);
 }
@@ -68,6 +70,8 @@ void AddIngest(CLI::App* app, Command* chosen) {
   command->add_option("--part-bytes", options->part_bytes, "Bytes of one request at most")
       ->capture_default_str();
   AddPolicyOption(command, &options->attention);
+  command->add_option("--adapter", options->adapter,
+                      "The adapter, by its id, of a session made here");
   Choose(command, chosen, options, RunIngest);
 }
 

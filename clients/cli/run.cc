@@ -70,6 +70,7 @@ ExitCode Run(const std::vector<std::string>& arguments, Streams& streams, Interr
   AddSessions(&app, &chosen);
   AddMemory(&app, &chosen);
   AddModels(&app, &chosen);
+  AddAdapters(&app, &chosen);
   AddKeys(&app, &chosen);
   try {
     // CLI11 takes its arguments from the back.

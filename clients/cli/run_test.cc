@@ -169,7 +169,22 @@ TEST_F(RunTest, SessionsAreListedForkedAndDeleted) {
   EXPECT_EQ(RunCli({"sessions", "ls", "--json"}), ExitCode::kOk);
   EXPECT_EQ(nlohmann::json::parse(out_)["sessions"].size(), 3u);
   EXPECT_EQ(RunCli({"sessions", "ls"}), ExitCode::kOk);
-  EXPECT_THAT(out_, HasSubstr("tenants/default/sessions/d  models/fake  window"));
+  EXPECT_THAT(out_, HasSubstr("tenants/default/sessions/d  models/fake  -        window"));
+}
+
+TEST_F(RunTest, AdaptersAreLoadedUsedAndUnloaded) {
+  EXPECT_EQ(RunCli({"adapters", "load", "tone", "--folder", "tone-2"}), ExitCode::kOk);
+  EXPECT_THAT(out_, HasSubstr("tenants/default/adapters/tone  tone-2"));
+  EXPECT_EQ(RunCli({"sessions", "create", "--id", "a", "--adapter", "tone", "--json"}),
+            ExitCode::kOk);
+  EXPECT_EQ(nlohmann::json::parse(out_)["adapter"], "tenants/default/adapters/tone");
+  EXPECT_EQ(RunCli({"generate", "Once", "--adapter", "tone"}), ExitCode::kOk);
+  EXPECT_EQ(server_.generate_requests().back().adapter(), "tenants/default/adapters/tone");
+  EXPECT_EQ(RunCli({"generate", "Once", "--adapter", "tone", "--session", "a"}), ExitCode::kUsage);
+  EXPECT_EQ(RunCli({"adapters", "ls", "--json"}), ExitCode::kOk);
+  EXPECT_EQ(nlohmann::json::parse(out_)["adapters"].size(), 1u);
+  EXPECT_EQ(RunCli({"adapters", "unload", "tone"}), ExitCode::kOk);
+  EXPECT_EQ(RunCli({"adapters", "unload", "tone"}), ExitCode::kNotFound);
 }
 
 TEST_F(RunTest, ScoreSearchAndModelsPrintWhatTheServerSays) {

@@ -1,5 +1,6 @@
-// eidetic sessions: list, tell, delete, fork.
+// eidetic sessions: create, list, tell, delete, fork.
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/time/time.h"
@@ -16,6 +17,8 @@ namespace {
 struct SessionsOptions {
   std::string session;
   std::string new_id;
+  std::optional<std::string> adapter;
+  bool reingest = false;
   v1::AttentionSettings attention;
 };
 
@@ -33,13 +36,15 @@ const char* TierName(v1::SessionTier tier) {
 }
 
 TextTable SessionTable() {
-  return TextTable({"name", "model", "policy", "tier", "tokens", "computed", "busy", "bits",
-                    "bytes", "on disk", "last use"});
+  return TextTable({"name", "model", "adapter", "policy", "tier", "tokens", "computed", "busy",
+                    "bits", "bytes", "on disk", "last use"});
 }
 
 void AddSessionRow(const v1::Session& session, TextTable* table) {
   const absl::Time last_use = absl::FromUnixSeconds(session.last_use_time().seconds());
-  table->AddRow({session.name(), session.model(), PolicyName(session.attention().policy()),
+  const std::string adapter = session.adapter().substr(session.adapter().rfind('/') + 1);
+  table->AddRow({session.name(), session.model(), adapter.empty() ? "-" : adapter,
+                 PolicyName(session.attention().policy()),
                  session.damage().empty() ? TierName(session.tier()) : "DAMAGED",
                  WithThousands(session.position()), WithThousands(session.computed_position()),
                  session.busy() ? "yes" : "no", session.bit_identical() ? "same" : "differ",
@@ -85,6 +90,15 @@ absl::Status List(const SessionsOptions&, Context& context) {
   return absl::OkStatus();
 }
 
+absl::Status Create(const SessionsOptions& options, Context& context) {
+  const auto session = context.client.CreateSession({.id = options.new_id,
+                                                     .adapter = options.adapter.value_or(""),
+                                                     .attention = options.attention});
+  if (!session.ok()) return session.status();
+  PrintSession(session->info(), context);
+  return absl::OkStatus();
+}
+
 absl::Status Get(const SessionsOptions& options, Context& context) {
   const auto session = context.client.OpenSession(options.session);
   if (!session.ok()) return session.status();
@@ -101,7 +115,10 @@ absl::Status Remove(const SessionsOptions& options, Context& context) {
 absl::Status Fork(const SessionsOptions& options, Context& context) {
   const auto parent = context.client.OpenSession(options.session);
   if (!parent.ok()) return parent.status();
-  const auto child = parent->Fork({.id = options.new_id, .attention = options.attention});
+  const auto child = parent->Fork({.id = options.new_id,
+                                   .attention = options.attention,
+                                   .adapter = options.adapter,
+                                   .reingest = options.reingest});
   if (!child.ok()) return child.status();
   PrintSession(child->info(), context);
   return absl::OkStatus();
@@ -123,9 +140,20 @@ void AddSessions(CLI::App* app, Command* chosen) {
   Choose(sessions->add_subcommand("ls", "List the tenant's sessions"), chosen, options, List);
   Choose(AddOne(sessions, "get", "Tell of one session", options), chosen, options, Get);
   Choose(AddOne(sessions, "rm", "Delete a session", options), chosen, options, Remove);
+  CLI::App* create = sessions->add_subcommand("create", "Make an empty session");
+  create->add_option("--id", options->new_id, "Its id; default: drawn by the server");
+  create->add_option("--adapter", options->adapter, "Its adapter, by its id");
+  AddPolicyOption(create, &options->attention);
+  Choose(create, chosen, options, Create);
   CLI::App* fork = AddOne(sessions, "fork", "Make a session with the same past", options);
   fork->add_option("--id", options->new_id, "The new one's id; default: drawn by the server");
   AddPolicyOption(fork, &options->attention);
+  CLI::Option* adapter = fork->add_option(
+      "--adapter", options->adapter,
+      "The new one's adapter, by its id; '' is the base model; default: the session's");
+  fork->add_flag("--reingest", options->reingest,
+                 "Compute the past again with that adapter, which did not compute it")
+      ->needs(adapter);
   Choose(fork, chosen, options, Fork);
   AddSessionPoints(sessions, chosen);
 }

@@ -55,6 +55,7 @@ absl::StatusOr<Session> Client::CreateSession(const SessionOptions& options) con
   request.set_parent(connection_->TenantName());
   request.set_session_id(options.id);
   request.mutable_session()->set_model(options.model);
+  request.mutable_session()->set_adapter(connection_->AdapterName(options.adapter));
   *request.mutable_session()->mutable_attention() = options.attention;
   if (options.expire_after) {
     request.mutable_session()->mutable_expire_after()->set_seconds(
@@ -114,6 +115,7 @@ absl::StatusOr<Session> Client::ImportSession(std::istream& in, const std::strin
 
 TokenStream Client::Generate(v1::GenerateRequest request) const {
   request.set_parent(connection_->TenantName());
+  request.set_adapter(connection_->AdapterName(request.adapter()));
   return TokenStream(connection_, std::move(request));
 }
 
@@ -164,6 +166,34 @@ absl::StatusOr<v1::Model> Client::GetModel(const std::string& name) const {
   v1::GetModelRequest request;
   request.set_name(name);
   return connection_->Unary(connection_->models(), &v1::ModelService::Stub::GetModel, request);
+}
+
+absl::StatusOr<v1::Adapter> Client::LoadAdapter(const std::string& id,
+                                                const std::string& folder) const {
+  v1::LoadAdapterRequest request;
+  request.set_parent(connection_->TenantName());
+  request.set_adapter_id(id);
+  request.set_folder(folder);
+  return connection_->Unary(connection_->models(), &v1::ModelService::Stub::LoadAdapter, request);
+}
+
+absl::Status Client::UnloadAdapter(const std::string& id_or_name) const {
+  v1::UnloadAdapterRequest request;
+  request.set_name(connection_->AdapterName(id_or_name));
+  return connection_->Unary(connection_->models(), &v1::ModelService::Stub::UnloadAdapter, request)
+      .status();
+}
+
+absl::StatusOr<std::vector<v1::Adapter>> Client::ListAdapters() const {
+  v1::ListAdaptersRequest request;
+  request.set_parent(connection_->TenantName());
+  return AllPages<v1::Adapter>(
+      request,
+      [&](const v1::ListAdaptersRequest& page) {
+        return connection_->Unary(connection_->models(), &v1::ModelService::Stub::ListAdapters,
+                                  page);
+      },
+      [](v1::ListAdaptersResponse* page) { return page->mutable_adapters(); });
 }
 
 void Client::Cancel() const { connection_->Cancel(); }

@@ -39,6 +39,7 @@ namespace eidetic::client {
 struct SessionOptions {
   std::string id = "";                   // the name's last segment; empty: drawn by the server
   std::string model = "";                // models/{model}; empty: the server's first
+  std::string adapter = "";              // by its id or whole name; empty: the base model
   v1::AttentionSettings attention = {};  // unset fields: the server's defaults
   bool temporary = false;                // deleted when the handle is destroyed
   // Of rest, then the server deletes it, whole seconds; 0: never; unset: the server's default.
@@ -65,7 +66,8 @@ class Client {
   // model; DATA_LOSS: damaged; RESOURCE_EXHAUSTED: too large for the server.
   absl::StatusOr<Session> ImportSession(std::istream& in, const std::string& id = "") const;
 
-  // Begins an answer without a session; `parent` of the request is set here. Without
+  // Begins an answer without a session; `parent` of the request is set here, and its `adapter` may
+  // be an id. Without
   // a session there is no past to resume from. Errors come from Next().
   TokenStream Generate(v1::GenerateRequest request) const;
   // Log-probabilities of `content` on its own.
@@ -79,6 +81,15 @@ class Client {
   absl::StatusOr<std::vector<v1::Model>> ListModels() const;
   // NOT_FOUND.
   absl::StatusOr<v1::Model> GetModel(const std::string& name) const;
+
+  // Loads folder `folder` of the tenant's on the server (empty: the id's) as adapter `id`.
+  // NOT_FOUND, INVALID_ARGUMENT, FAILED_PRECONDITION: another content has the name.
+  absl::StatusOr<v1::Adapter> LoadAdapter(const std::string& id,
+                                          const std::string& folder = "") const;
+  // NOT_FOUND; FAILED_PRECONDITION while sessions or requests use it.
+  absl::Status UnloadAdapter(const std::string& id_or_name) const;
+  // Every adapter of the tenant, all pages; at most kMaxListed.
+  absl::StatusOr<std::vector<v1::Adapter>> ListAdapters() const;
 
   // Ends every call of this client, now and later, with CANCELLED; only deletions of
   // sessions still pass. For shutting down.

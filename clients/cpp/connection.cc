@@ -44,4 +44,9 @@ std::string Connection::SessionName(const std::string& id_or_name) const {
   return TenantName() + "/sessions/" + id_or_name;
 }
 
+std::string Connection::AdapterName(const std::string& id_or_name) const {
+  if (id_or_name.empty() || id_or_name.find('/') != std::string::npos) return id_or_name;
+  return TenantName() + "/adapters/" + id_or_name;
+}
+
 }  // namespace eidetic::client

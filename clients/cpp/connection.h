@@ -90,6 +90,8 @@ class Connection {
 
   // tenants/{tenant}/sessions/{id}, unless `id_or_name` is such a name already.
   std::string SessionName(const std::string& id_or_name) const;
+  // "" for "".
+  std::string AdapterName(const std::string& id_or_name) const;
   std::string TenantName() const { return "tenants/" + options_.tenant; }
 
   const ClientOptions& options() const { return options_; }

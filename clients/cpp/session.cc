@@ -93,6 +93,8 @@ absl::StatusOr<Session> Session::Fork(const ForkOptions& options) const {
   request.set_name(name());
   request.set_session_id(options.id);
   *request.mutable_attention() = options.attention;
+  if (options.adapter) request.set_adapter(connection_->AdapterName(*options.adapter));
+  request.set_reingest(options.reingest);
   auto forked =
       connection_->Unary(connection_->sessions(), &v1::SessionService::Stub::ForkSession, request);
   if (!forked.ok()) return forked.status();

@@ -30,6 +30,10 @@ struct ForkOptions {
   // Replaces the parent's for tokens computed after the fork; unset fields stay.
   v1::AttentionSettings attention = {};
   bool temporary = false;
+  // By its id or whole name; empty: the base model; unset: the parent's. Another one of a session
+  // with a past is FAILED_PRECONDITION unless the past is to be computed again.
+  std::optional<std::string> adapter = std::nullopt;
+  bool reingest = false;
 };
 
 class Session {

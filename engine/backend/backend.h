@@ -43,7 +43,8 @@ class Backend {
   virtual memory::Arena* host_arena() { return nullptr; }
   virtual memory::BlockIndexer* indexer() = 0;
   virtual size_t activation_bytes() const = 0;
-  virtual int32_t kv_element_bytes() const = 0;  // of a number in a page
+  virtual int32_t kv_element_bytes() const = 0;                       // of a number in a page
+  virtual size_t ssm_element_bytes() const { return sizeof(float); }  // of a number in an SSM state
   // What the two-stage rule bounds blocks by.
   virtual memory::SummaryKind bounding() const { return memory::SummaryKind::kBounds; }
 
@@ -57,6 +58,7 @@ class Backend {
   virtual void Embed(const EmbedParams& params) = 0;
   virtual void RmsNorm(const RmsNormParams& params) = 0;
   virtual void MatMul(const MatMulParams& params) = 0;
+  virtual void LowRank(const LowRankParams& params) = 0;
   virtual void CausalConv1d(const CausalConv1dParams& params) = 0;
   virtual void SelectiveScan(const SelectiveScanParams& params) = 0;
   // Both in turn; scan.xbc is conv.out, which need not be written.
@@ -66,6 +68,8 @@ class Backend {
   }
   virtual void AppendKv(const AppendKvParams& params) = 0;
   virtual void RetrieveSpan(const RetrieveSpanParams& params) = 0;
+  // Whether RetrieveSpan tells which blocks it wants that have no page; else all have one.
+  virtual bool finds_late_pages() const { return false; }
   virtual void SpanAttention(const SpanAttentionParams& params) = 0;
   virtual void SwiGlu(const SwiGluParams& params) = 0;
   virtual void CopyRows(const CopyRowsParams& params) = 0;

@@ -42,16 +42,14 @@ std::unique_ptr<Backend> CpuOn(int64_t target) {
 constexpr size_t kCudaMemoryBytes = size_t{4} << 30;
 
 // Also probes: the first of these tells whether the others can be had.
-absl::StatusOr<std::unique_ptr<Backend>> CudaOn(bool float32, bool batch_invariant) {
-  return LoadCudaBackend({.device = 0,
-                          .memory_bytes = kCudaMemoryBytes,
-                          .float32 = float32,
-                          .batch_invariant = batch_invariant});
+absl::StatusOr<std::unique_ptr<Backend>> CudaOn(CudaBackendOptions options) {
+  options.memory_bytes = kCudaMemoryBytes;
+  return LoadCudaBackend(options);
 }
 
-BackendUnderTest Cuda(const char* name, bool float32, bool batch_invariant) {
+BackendUnderTest Cuda(const char* name, const CudaBackendOptions& options) {
   const auto create = [=] {
-    auto backend = CudaOn(float32, batch_invariant);
+    auto backend = CudaOn(options);
     CHECK(backend.ok()) << backend.status().ToString();
     return *std::move(backend);
   };
@@ -59,11 +57,12 @@ BackendUnderTest Cuda(const char* name, bool float32, bool batch_invariant) {
 }
 
 void AddCuda(std::vector<BackendUnderTest>* backends) {
-  const absl::Status status = CudaOn(/*float32=*/true, /*batch_invariant=*/false).status();
+  const absl::Status status = CudaOn({.float32 = true}).status();
   if (status.ok()) {
-    backends->push_back(Cuda("cuda_float32", true, false));
-    backends->push_back(Cuda("cuda_bf16", false, false));
-    backends->push_back(Cuda("cuda_bf16_invariant", false, true));
+    backends->push_back(Cuda("cuda_float32", {.float32 = true}));
+    backends->push_back(Cuda("cuda_bf16", {}));
+    backends->push_back(Cuda("cuda_bf16_invariant", {.batch_invariant = true}));
+    backends->push_back(Cuda("cuda_bf16_state", {.bf16_state = true}));
     return;
   }
   const char* required = std::getenv("EIDETIC_REQUIRE_GPU");

@@ -56,7 +56,8 @@ struct Inputs {
 // Outputs, then both states of every sequence.
 std::vector<float> RunBoth(const ConvScanCase& c, bool at_once, uint64_t round, const Inputs& in,
                            OpRun& run) {
-  StateSlots slots(c.lengths, kOffset, c.conv_size() + c.scan_size(), c.in_place, round, run);
+  StateSlots slots(c.lengths, kOffset, c.conv_size() + c.scan_size(), c.scan_size(), c.in_place,
+                   round, run);
   for (size_t i = 0; i < c.lengths.size(); ++i) slots.Set(i, in.states[i]);
   void* x = run.Activations(in.x);
   void* convolved = run.ActivationZeros(slots.rows() * c.channels());

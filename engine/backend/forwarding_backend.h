@@ -25,6 +25,8 @@ class ForwardingBackend : public Backend {
   memory::BlockIndexer* indexer() override { return backend_->indexer(); }
   size_t activation_bytes() const override { return backend_->activation_bytes(); }
   int32_t kv_element_bytes() const override { return backend_->kv_element_bytes(); }
+  size_t ssm_element_bytes() const override { return backend_->ssm_element_bytes(); }
+  bool finds_late_pages() const override { return backend_->finds_late_pages(); }
   memory::SummaryKind bounding() const override { return backend_->bounding(); }
   absl::StatusOr<std::unique_ptr<Matrix>> LoadMatrix(const TensorView& view) override {
     return backend_->LoadMatrix(view);
@@ -38,6 +40,7 @@ class ForwardingBackend : public Backend {
   void Embed(const EmbedParams& p) override { backend_->Embed(p); }
   void RmsNorm(const RmsNormParams& p) override { backend_->RmsNorm(p); }
   void MatMul(const MatMulParams& p) override { backend_->MatMul(p); }
+  void LowRank(const LowRankParams& p) override { backend_->LowRank(p); }
   void CausalConv1d(const CausalConv1dParams& p) override { backend_->CausalConv1d(p); }
   void SelectiveScan(const SelectiveScanParams& p) override { backend_->SelectiveScan(p); }
   void ConvScan(const CausalConv1dParams& conv, const SelectiveScanParams& scan) override {

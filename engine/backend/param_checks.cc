@@ -13,6 +13,17 @@ void CheckSequences(std::span<const StateSpan> sequences, bool has_state) {
   }
 }
 
+// Segments of rows: ascending, none empty, none meets another.
+template <typename Segment>
+void CheckSegments(std::span<const Segment> segments) {
+  int64_t end = 0;
+  for (const Segment& segment : segments) {
+    CHECK_GE(segment.row_begin, end);
+    CHECK_GE(segment.row_count, 1);
+    end = segment.row_begin + segment.row_count;
+  }
+}
+
 void CheckLayout(const memory::PageLayout& layout) {
   CHECK_GE(layout.block_size, 16);
   CHECK_LE(layout.block_size, 256);
@@ -68,6 +79,11 @@ void CheckParams(const RmsNormParams& params) {
   CHECK(params.gate == nullptr || params.gate_stride >= params.dim);
   CHECK(params.out != params.x ||
         (params.x_stride == params.dim && params.x_number == Number::kActivation));
+  CheckSegments(params.own);
+  for (const RowWeights& own : params.own) {
+    CHECK(own.weight != nullptr);
+    CHECK_LE(own.row_begin + own.row_count, params.rows);
+  }
 }
 
 void CheckParams(const MatMulParams& params) {
@@ -82,6 +98,19 @@ void CheckParams(const MatMulParams& params) {
   CHECK_EQ(params.w->rows() % 2, 0);
 }
 
+void CheckParams(const LowRankParams& params) {
+  CHECK(params.x != nullptr && params.out != nullptr);
+  CHECK_GE(params.cols, 1);
+  CHECK_GE(params.outputs, 1);
+  CHECK_GE(params.out_stride, params.outputs);
+  CheckSegments(params.segments);
+  for (const LowRankSegment& segment : params.segments) {
+    CHECK(segment.a != nullptr && segment.b != nullptr);
+    CHECK_GE(segment.rank, 1);
+    CHECK_LE(segment.rank, kMaxLowRank);
+  }
+}
+
 void CheckParams(const CausalConv1dParams& params) {
   CHECK(params.x != nullptr && params.weight != nullptr && params.out != nullptr);
   CHECK_GE(params.channels, 1);
@@ -89,6 +118,8 @@ void CheckParams(const CausalConv1dParams& params) {
   CHECK_LE(params.width, kMaxConvWidth);
   CHECK_GE(params.x_stride, params.channels);
   CheckSequences(params.sequences, params.width > 1);
+  CHECK(params.own.empty() || params.own.size() == params.sequences.size());
+  for (const ConvWeights& own : params.own) CHECK(own.weight != nullptr);
 }
 
 void CheckParams(const SelectiveScanParams& params) {

@@ -16,6 +16,7 @@ inline constexpr int64_t kMaxConvWidth = 64;
 void CheckParams(const EmbedParams& params);
 void CheckParams(const RmsNormParams& params);
 void CheckParams(const MatMulParams& params);
+void CheckParams(const LowRankParams& params);
 void CheckParams(const CausalConv1dParams& params);
 void CheckParams(const SelectiveScanParams& params);
 void CheckParams(const AppendKvParams& params);

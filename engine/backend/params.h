@@ -50,6 +50,13 @@ struct EmbedParams {
   float* out = nullptr;  // [T, d_model]
 };
 
+// Rows [row_begin, row_begin + row_count) of a batch with weights of their own, in place of the
+// operation's: an adapter trained them.
+struct RowWeights {
+  int64_t row_begin = 0, row_count = 0;
+  const float* weight = nullptr;
+};
+
 // out = x / rms(x) * weight, rms over `dim` (Zhang & Sennrich, 2019). With `gate`,
 // x is first multiplied by silu(gate) (Mamba-2's gated norm, gate before norm).
 struct RmsNormParams {
@@ -61,6 +68,7 @@ struct RmsNormParams {
   int64_t rows = 0, dim = 0;
   int64_t x_stride = 0, gate_stride = 0;  // in elements
   float eps = 1e-5f;
+  std::span<const RowWeights> own = {};  // host; ascending, none meets another; each [dim]
 };
 
 // A norm that a product's input goes through first: RmsNormParams' weight, gate and eps.
@@ -88,6 +96,28 @@ struct MatMulParams {
   bool swiglu = false;  // with neither bias, multiplier nor accumulate
 };
 
+// Rows [row_begin, row_begin + row_count) of one adapter, and its delta of a projection.
+struct LowRankSegment {
+  int64_t row_begin = 0, row_count = 0;
+  const float* a = nullptr;  // [rank, cols]
+  const float* b = nullptr;  // [rank, outputs]: B transposed, so that neighbours are read together
+  int32_t rank = 0;          // 1 to kMaxLowRank
+  float scale = 0;
+};
+
+inline constexpr int32_t kMaxLowRank = 256;
+
+// out[row] += scale * B (A x[row]) for the rows of each segment, each with its own (LoRA, Hu et al.
+// 2021); other rows stay as they are.
+struct LowRankParams {
+  const void* x = nullptr;  // [rows, cols], contiguous
+  int64_t cols = 0;
+  std::span<const LowRankSegment> segments;  // host; ascending, none meets another
+  void* out = nullptr;                       // [rows, outputs], row stride out_stride
+  Number out_number = Number::kActivation;
+  int64_t outputs = 0, out_stride = 0;  // in elements
+};
+
 // Where one sequence's rows stand in the ragged batch, and its state.
 // cu_seqlens style: for chunks of 2, 3, 4 tokens row_begin is 0, 2, 5.
 struct StateSpan {
@@ -105,6 +135,12 @@ inline float* StateOut(const StateSpan& span, size_t offset) {
   return reinterpret_cast<float*>(static_cast<std::byte*>(span.state_out) + offset);
 }
 
+// What one sequence's rows are convolved with, in place of the operation's weight and bias.
+struct ConvWeights {
+  const float* weight = nullptr;  // [channels, width]
+  const float* bias = nullptr;    // [channels] or null
+};
+
 // Depthwise causal convolution over time, then SiLU when `silu`:
 // out[t, c] = sum_j weight[c, j] * x[t - width + 1 + j, c] + bias[c].
 struct CausalConv1dParams {
@@ -116,7 +152,13 @@ struct CausalConv1dParams {
   bool silu = true;
   std::span<const StateSpan> sequences;  // host
   size_t state_offset = 0;  // in bytes; there: float32 [width - 1, channels], oldest first
+  std::span<const ConvWeights> own = {};  // host, [sequences]; empty: all have weight and bias
 };
+
+// With which weights a sequence's rows are convolved.
+inline ConvWeights WeightsOf(const CausalConv1dParams& params, size_t sequence) {
+  return params.own.empty() ? ConvWeights{params.weight, params.bias} : params.own[sequence];
+}
 
 // Mamba-2's recurrence (Dao & Gu 2024, section 6, with scalar A per head):
 //   dt' = clamp(softplus(dt + dt_bias), dt_min, dt_max)
@@ -133,7 +175,7 @@ struct SelectiveScanParams {
   int32_t heads = 0, head_dim = 0, groups = 0, d_state = 0;
   void* out = nullptr;                   // [T, heads*head_dim]
   std::span<const StateSpan> sequences;  // host
-  size_t state_offset = 0;               // in bytes; there: float32 [heads, head_dim, d_state]
+  size_t state_offset = 0;  // in bytes; there: [heads, head_dim, d_state] of ssm_element_bytes()
 };
 
 // One query chunk of one sequence within one attention layer.
@@ -141,7 +183,7 @@ struct AttentionChunk {
   int64_t row_begin = 0;
   int64_t row_count = 0;         // >= 1
   memory::Position begin = 0;    // position of the first row
-  void* const* pages = nullptr;  // [block] addresses
+  void* const* pages = nullptr;  // [block] addresses; null: late (Backend::finds_late_pages)
   void* const* tiles = nullptr;  // [block / 16] addresses; null when summary is kNone
   memory::SummaryKind summary = memory::SummaryKind::kNone;
 };
@@ -178,6 +220,12 @@ struct RetrievalStats {
   double seconds = 0;      // spent in retrieval; 0 where it is not timed: on a GPU
 };
 
+// A block that a choice wanted and that has no page yet.
+struct LateBlock {
+  int32_t chunk = 0;  // index into chunks
+  memory::BlockIndex block = 0;
+};
+
 // For each request and KV head the chosen blocks, ascending. See memory/span_retrieval.h.
 struct RetrieveSpanParams {
   const void* q = nullptr;  // [T, q_heads*head_dim], row stride q_stride, before RoPE
@@ -190,6 +238,9 @@ struct RetrieveSpanParams {
   int32_t* blocks = nullptr;
   int32_t max_span = 0;             // at least every request's span_blocks
   RetrievalStats* stats = nullptr;  // host; added to, valid after Synchronize
+  // Host; added to, some maybe more than once; null: no page is late. Of those chosen, `blocks`
+  // has another block that is there, so that the step can go on: its chunk is void.
+  std::vector<LateBlock>* late = nullptr;
 };
 
 // Attention of one chunk: sinks, then span, then window, in this order, one online

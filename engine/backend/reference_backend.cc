@@ -59,6 +59,7 @@ class ReferenceBackend : public Backend {
     CheckParams(params);
     mat_mul_.Run(this, params, ReferenceMatMul);
   }
+  void LowRank(const LowRankParams& params) override { Checked(ReferenceLowRank, params); }
   void CausalConv1d(const CausalConv1dParams& params) override {
     Checked(ReferenceCausalConv1d, params);
   }

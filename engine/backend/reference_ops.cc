@@ -27,6 +27,17 @@ void ReferenceEmbed(const EmbedParams& params) {
   }
 }
 
+namespace {
+
+const float* NormWeight(const RmsNormParams& params, int64_t row) {
+  for (const RowWeights& own : params.own) {
+    if (row >= own.row_begin && row < own.row_begin + own.row_count) return own.weight;
+  }
+  return params.weight;
+}
+
+}  // namespace
+
 void ReferenceRmsNorm(const RmsNormParams& params) {
   for (int64_t row = 0; row < params.rows; ++row) {
     std::vector<double> values(params.dim);
@@ -37,8 +48,9 @@ void ReferenceRmsNorm(const RmsNormParams& params) {
       squares += values[i] * values[i];
     }
     const double rms = std::sqrt(squares / params.dim + params.eps);
+    const float* weight = NormWeight(params, row);
     for (int64_t i = 0; i < params.dim; ++i) {
-      Row(params.out, row, params.dim)[i] = static_cast<float>(values[i] / rms * params.weight[i]);
+      Row(params.out, row, params.dim)[i] = static_cast<float>(values[i] / rms * weight[i]);
     }
   }
 }
@@ -55,9 +67,32 @@ void ReferenceMatMul(const MatMulParams& params) {
   }
 }
 
+void ReferenceLowRank(const LowRankParams& params) {
+  for (const LowRankSegment& segment : params.segments) {
+    for (int64_t row = segment.row_begin; row < segment.row_begin + segment.row_count; ++row) {
+      std::vector<double> inner(segment.rank);
+      for (int64_t r = 0; r < segment.rank; ++r) {
+        for (int64_t k = 0; k < params.cols; ++k) {
+          inner[r] += double{segment.a[r * params.cols + k]} * Row(params.x, row, params.cols)[k];
+        }
+      }
+      for (int64_t o = 0; o < params.outputs; ++o) {
+        double sum = 0;
+        for (int64_t r = 0; r < segment.rank; ++r) {
+          sum += inner[r] * segment.b[r * params.outputs + o];
+        }
+        float& out = Row(params.out, row, params.out_stride)[o];
+        out = static_cast<float>(out + segment.scale * sum);
+      }
+    }
+  }
+}
+
 void ReferenceCausalConv1d(const CausalConv1dParams& params) {
   const int64_t history = params.width - 1;
-  for (const StateSpan& sequence : params.sequences) {
+  for (size_t i = 0; i < params.sequences.size(); ++i) {
+    const StateSpan& sequence = params.sequences[i];
+    const ConvWeights weights = WeightsOf(params, i);
     // The state, then the rows: input j of token t is number t + j.
     std::vector<std::vector<float>> inputs;
     for (int64_t j = 0; j < history; ++j) {
@@ -70,9 +105,9 @@ void ReferenceCausalConv1d(const CausalConv1dParams& params) {
     }
     for (int64_t t = 0; t < sequence.row_count; ++t) {
       for (int64_t c = 0; c < params.channels; ++c) {
-        double sum = params.bias == nullptr ? 0 : params.bias[c];
+        double sum = weights.bias == nullptr ? 0 : weights.bias[c];
         for (int64_t j = 0; j < params.width; ++j) {
-          sum += double{params.weight[c * params.width + j]} * inputs[t + j][c];
+          sum += double{weights.weight[c * params.width + j]} * inputs[t + j][c];
         }
         Row(params.out, sequence.row_begin + t, params.channels)[c] =
             static_cast<float>(params.silu ? Silu(sum) : sum);

@@ -28,6 +28,7 @@ class ReferenceMatrix : public Matrix {
 void ReferenceEmbed(const EmbedParams& params);
 void ReferenceRmsNorm(const RmsNormParams& params);
 void ReferenceMatMul(const MatMulParams& params);
+void ReferenceLowRank(const LowRankParams& params);
 void ReferenceCausalConv1d(const CausalConv1dParams& params);
 void ReferenceSelectiveScan(const SelectiveScanParams& params);
 void ReferenceSwiGlu(const SwiGluParams& params);

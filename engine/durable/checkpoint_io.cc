@@ -137,11 +137,13 @@ absl::Status WritePieces(const SessionImage& image, const CheckpointManifest* ba
   return absl::OkStatus();
 }
 
+// Of each layer the first `count` that `skip` does not leave out.
 absl::Status Read(const memory::ExtentStore& store, const Refs& layers, int64_t count,
-                  const std::atomic<bool>& stop, const auto& take) {
+                  const std::atomic<bool>& stop, const auto& skip, const auto& take) {
   std::vector<std::byte> bytes;
   for (size_t layer = 0; layer < layers.size(); ++layer) {
     for (int64_t i = 0; i < count; ++i) {
+      if (skip(i)) continue;
       if (stop) return absl::CancelledError("the server ends");
       const ExtentRef& ref = layers[layer][i];
       bytes.resize(ref.bytes);
@@ -200,12 +202,28 @@ absl::Status ReadExtents(const memory::ExtentStore& store, const CheckpointManif
   if (!status.ok()) return status;
   load->WriteState(bytes);
   status = Read(
-      store, manifest.tiles, load->tiles(), stop,
+      store, manifest.tiles, load->tiles(), stop, [](int64_t) { return false; },
       [load](int64_t layer, int64_t tile, auto bytes) { load->WriteTile(layer, tile, bytes); });
   if (!status.ok()) return status;
   return Read(
       store, manifest.pages, load->blocks(), stop,
+      [load](int64_t block) { return load->IsLate(block); },
       [load](int64_t layer, int64_t block, auto bytes) { load->WritePage(layer, block, bytes); });
+}
+
+absl::Status ReadLatePages(const memory::ExtentStore& store, const CheckpointManifest& manifest,
+                           memory::LatePages* late, const std::function<void()>& landed,
+                           const std::atomic<bool>& stop) {
+  std::vector<std::byte> bytes;
+  while (const auto page = late->Next()) {
+    if (stop) return absl::CancelledError("the server ends");
+    const ExtentRef& ref = manifest.pages[page->layer][page->block];
+    bytes.resize(ref.bytes);
+    if (absl::Status status = store.Read(ref, bytes); !status.ok()) return status;
+    late->Write(*page, bytes);
+    if (late->Landed(*page)) landed();
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace eidetic

@@ -9,12 +9,14 @@
 #define EIDETIC_ENGINE_DURABLE_CHECKPOINT_IO_H_
 
 #include <atomic>
+#include <functional>
 #include <string>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "memory/durable/checkpoint_record.h"
 #include "memory/durable/extent_store.h"
+#include "memory/late_pages.h"
 #include "memory/session_image.h"
 #include "memory/session_load.h"
 
@@ -37,10 +39,16 @@ absl::StatusOr<memory::CheckpointManifest> WriteExtents(memory::ExtentStore* sto
                                                         const std::atomic<bool>& stop);
 
 // Fills `load` up to its position, where the manifest has `state`: the state, the index, then the
-// pages. Precondition: CheckSizes has passed.
+// pages that are not late. Precondition: CheckSizes has passed.
 absl::Status ReadExtents(const memory::ExtentStore& store,
                          const memory::CheckpointManifest& manifest, const memory::ExtentRef& state,
                          memory::SessionLoad* load, const std::atomic<bool>& stop);
+
+// Fills the late pages of that load, until all are written or nobody wants them. `landed`: called
+// when all have come that a step waits for.
+absl::Status ReadLatePages(const memory::ExtentStore& store,
+                           const memory::CheckpointManifest& manifest, memory::LatePages* late,
+                           const std::function<void()>& landed, const std::atomic<bool>& stop);
 
 // The content of an extent that is a piece of a manifest. Errors: those of ExtentStore::Read.
 absl::StatusOr<std::string> ReadPiece(const memory::ExtentStore& store,

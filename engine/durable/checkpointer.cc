@@ -149,10 +149,19 @@ void Checkpointer::Do(LoadJob job) {
       ReadExtents(*store_, job.from->record.manifest, job.from->StateAt(job.into->position()),
                   job.into.get(), stop_);
   if (status.ok()) loaded_bytes_ += job.from->bytes;
+  std::shared_ptr<memory::LatePages> late = job.into->late();
   Post([into = std::move(job.into), done = std::move(job.done), status]() mutable {
     if (status.ok()) return done(into->Finish());
     into.reset();
     done(status);
+  });
+  if (late == nullptr) return;
+  const absl::Status all =
+      status.ok() ? ReadLatePages(*store_, job.from->record.manifest, late.get(), on_answer_, stop_)
+                  : status;
+  // The pages' references go with the answer, on the loop's thread.
+  Post([late = std::move(late), done = std::move(job.late_done), status, all]() mutable {
+    if (status.ok()) done(std::move(late), all);
   });
 }
 

@@ -50,6 +50,9 @@ class Checkpointer {
     std::shared_ptr<const Checkpoint> from;  // has a state of the load's position
     std::unique_ptr<memory::SessionLoad> into;
     std::function<void(absl::StatusOr<std::unique_ptr<memory::SessionMemory>>)> done;
+    // Called after `done` gave a memory whose pages are late: when all have come that are wanted,
+    // or with why they will not.
+    std::function<void(std::shared_ptr<memory::LatePages>, absl::Status)> late_done;
   };
   void Load(LoadJob job);
 

@@ -3,9 +3,13 @@
 #include <memory>
 #include <utility>
 
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+
 namespace eidetic {
 
-Ledger::Ledger(memory::Journal* journal) : journal_(journal) {
+Ledger::Ledger(memory::Journal* journal, std::function<void(double)> on_commit)
+    : journal_(journal), on_commit_(std::move(on_commit)) {
   if (journal == nullptr) thread_ = std::thread([this] { TellFlushed(); });
 }
 
@@ -26,9 +30,14 @@ void Ledger::Flush() {
     return;
   }
   auto tellings = std::make_shared<Tellings>(std::exchange(tellings_, {}));
-  journal_->Submit(std::exchange(batch_, {}), [tellings](const absl::Status& durable) {
-    for (Telling& tell : *tellings) tell(durable);
-  });
+  const absl::Time begin = absl::Now();
+  const bool observed = on_commit_ && !batch_.empty();
+  journal_->Submit(std::exchange(batch_, {}),
+                   [this, tellings, begin, observed](const absl::Status& durable) {
+                     if (observed && durable.ok())
+                       on_commit_(absl::ToDoubleSeconds(absl::Now() - begin));
+                     for (Telling& tell : *tellings) tell(durable);
+                   });
 }
 
 void Ledger::TellFlushed() {

@@ -12,6 +12,7 @@
 #define EIDETIC_ENGINE_DURABLE_LEDGER_H_
 
 #include <deque>
+#include <functional>
 #include <thread>
 #include <vector>
 
@@ -28,8 +29,9 @@ class Ledger {
   // OK: what was recorded before is durable. Else why it is not; it may come back after a crash.
   using Telling = absl::AnyInvocable<void(const absl::Status& durable)>;
 
-  // `journal` null: nothing outlives the process.
-  explicit Ledger(memory::Journal* journal);
+  // `journal` null: nothing outlives the process. `on_commit` hears, on the journal's thread, how
+  // many seconds each Flush took until what it handed on was durable.
+  explicit Ledger(memory::Journal* journal, std::function<void(double)> on_commit = nullptr);
   ~Ledger();
   Ledger(const Ledger&) = delete;
   Ledger& operator=(const Ledger&) = delete;
@@ -49,6 +51,7 @@ class Ledger {
   void TellFlushed();
 
   memory::Journal* journal_;
+  const std::function<void(double)> on_commit_;
   memory::JournalBatch batch_;
   Tellings tellings_;
 

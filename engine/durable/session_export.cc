@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "engine/durable/adapter_record.h"
 #include "engine/durable/settings_record.h"
 #include "memory/durable/checksum.h"
 #include "memory/durable/record.h"
@@ -11,7 +12,7 @@ namespace eidetic {
 namespace {
 
 constexpr std::string_view kMagic = "EIDSESSN";
-constexpr uint32_t kVersion = 2;
+constexpr uint32_t kVersion = 2, kAdapterVersion = 3;
 constexpr size_t kHeaderBytes = 8 + 4 + 8;
 constexpr size_t kChecksumBytes = 8;
 
@@ -29,24 +30,24 @@ absl::Status Same(std::string_view field, const T& exported, const T& here) {
                    "; import it into a server that has the export's"));
 }
 
-// The frame: magic, version, size and checksum.
-absl::Status CheckFrame(std::string_view bytes) {
+// The frame: magic, version, size and checksum. Gives the version.
+absl::StatusOr<uint32_t> CheckFrame(std::string_view bytes) {
   if (!bytes.starts_with(kMagic)) {
     return absl::InvalidArgumentError("data: is no export of a session");
   }
   if (bytes.size() < kHeaderBytes + kChecksumBytes) return Damaged("was cut");
   memory::RecordReader header(bytes.substr(kMagic.size(), kHeaderBytes - kMagic.size()));
   const uint32_t version = header.Fixed32();
-  if (version != kVersion) {
-    return absl::FailedPreconditionError(absl::StrCat("version: the export's is ", version,
-                                                      " and this server knows ", kVersion,
-                                                      "; import it into a newer server"));
+  if (version != kVersion && version != kAdapterVersion) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("version: the export's is ", version, " and this server knows ", kVersion,
+                     " and ", kAdapterVersion, "; import it into a newer server"));
   }
   if (header.Fixed64() != bytes.size()) return Damaged("was cut, extended or damaged");
   const size_t end = bytes.size() - kChecksumBytes;
   memory::RecordReader checksum(bytes.substr(end));
   if (checksum.Fixed64() != memory::Checksum(bytes.substr(0, end))) return Damaged("was damaged");
-  return absl::OkStatus();
+  return version;
 }
 
 absl::Status TakeLog(const ExportBinding& binding, memory::RecordReader* from,
@@ -71,6 +72,7 @@ absl::Status TakeLog(const ExportBinding& binding, memory::RecordReader* from,
 std::string EncodeExport(const ExportedSession& session, const ExportBinding& binding) {
   memory::RecordWriter body;
   body.String(binding.model_hash);
+  if (!session.adapter.empty()) Put(session.adapter, &body);
   body.Varint(static_cast<uint64_t>(binding.block_tokens));
   body.Varint(static_cast<uint64_t>(binding.query_chunk_tokens));
   Put(session.settings, &body);
@@ -84,7 +86,7 @@ std::string EncodeExport(const ExportedSession& session, const ExportBinding& bi
     PutTokens(session.log.Slice(begin, session.log.RunEnd(begin)), &body);
   }
   memory::RecordWriter header;
-  header.Fixed32(kVersion);
+  header.Fixed32(session.adapter.empty() ? kVersion : kAdapterVersion);
   header.Fixed64(kHeaderBytes + body.bytes().size() + kChecksumBytes);
   std::string bytes = absl::StrCat(Text(kMagic), header.bytes(), body.bytes());
   memory::RecordWriter checksum;
@@ -93,10 +95,13 @@ std::string EncodeExport(const ExportedSession& session, const ExportBinding& bi
 }
 
 absl::StatusOr<ExportedSession> DecodeExport(std::string_view bytes, const ExportBinding& binding) {
-  if (absl::Status status = CheckFrame(bytes); !status.ok()) return status;
+  const absl::StatusOr<uint32_t> version = CheckFrame(bytes);
+  if (!version.ok()) return version.status();
   memory::RecordReader from(
       bytes.substr(kHeaderBytes, bytes.size() - kHeaderBytes - kChecksumBytes));
   const std::string hash(from.String());
+  ExportedSession session;
+  if (*version == kAdapterVersion) session.adapter = TakeAdapterBinding(&from);
   const uint64_t block_tokens = from.Varint();
   const uint64_t query_chunk_tokens = from.Varint();
   if (!from.ok()) return from.Finish("export");
@@ -109,7 +114,6 @@ absl::StatusOr<ExportedSession> DecodeExport(std::string_view bytes, const Expor
                   static_cast<uint64_t>(binding.query_chunk_tokens));
   }
   if (!status.ok()) return status;
-  ExportedSession session;
   session.settings = TakeSettingsHistory(&from);
   status = TakeLog(binding, &from, &session.log);
   if (!status.ok()) return status;

@@ -2,9 +2,10 @@
 //
 // What: all integers little-endian; varints are LEB128 of the shortest form, signed ones zigzag:
 //     8 bytes   "EIDSESSN"
-//     u32       version, 2
+//     u32       version: 2, or 3 where an adapter follows the hash of the model
 //     u64       bytes of the whole export
 //     varint, bytes  content hash of the model
+//     varint, bytes; varint, bytes  in version 3: the adapter's id, its content hash
 //     varint    block_tokens
 //     varint    query_chunk_tokens
 //     settings  policy, rule (varints); window_tokens, span_blocks, sink_blocks,

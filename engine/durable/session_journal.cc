@@ -125,7 +125,8 @@ void SessionJournal::Branched(Session* session) {
   ++readers_[log];
   batch->Put(KeyOf(session->name), Encode(SessionRecord{.segments = session->segments,
                                                         .settings = session->settings,
-                                                        .create_time = session->create_time}));
+                                                        .create_time = session->create_time,
+                                                        .adapter = BindingOf(session->adapter)}));
   batch->Put(KeyOfEnd(log), Encode(LogEnd{session->position(), session->update_time}));
 }
 

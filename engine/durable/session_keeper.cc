@@ -54,8 +54,8 @@ std::shared_ptr<Checkpoint> SessionKeeper::Best(const Session& session) const {
 }
 
 bool SessionKeeper::CanSleep(const Session& session) const {
-  return session.memory != nullptr && !session.busy && session.pins == 0 &&
-         Kept(session) >= session.computed();
+  return session.memory != nullptr && !session.memory->late() && !session.busy &&
+         session.pins == 0 && Kept(session) >= session.computed();
 }
 
 bool SessionKeeper::IsHere(const SessionPtr& session) const {
@@ -67,6 +67,7 @@ bool SessionKeeper::IsDue(const Session& session, absl::Time now) const {
   const EngineLimits::Keeping& limits = parts_.limits;
   const memory::Position fresh = session.computed() - Kept(session);
   if (fresh <= 0 || session.checkpointing || now < session.checkpoint_after) return false;
+  if (session.memory->late()) return false;
   if (drain_ || fresh >= limits.checkpoint_tokens) return true;
   if (session.busy) return false;
   const absl::Duration rest = now - session.last_use();
@@ -153,7 +154,7 @@ void SessionKeeper::Begin(const SessionPtr& session) {
                        .base = std::move(base),
                        .shared = shared,
                        .max_points = static_cast<size_t>(parts_.max_points),
-                       .binding = parts_.binding,
+                       .binding = BindingOf(*session),
                        .segments = SegmentsBelow(session->segments, session->computed()),
                        .done = [this, session](auto made) { Written(session, std::move(made)); }});
 }
@@ -243,7 +244,7 @@ bool SessionKeeper::SleepForHostPages(int64_t pages) {
 }
 
 bool SessionKeeper::RoomMayCome() const {
-  if (under_way_ > 0 || !waiting_.empty()) return true;
+  if (under_way_ + late_ > 0 || !waiting_.empty()) return true;
   if (!parts_.ledger->health().ok()) return false;
   bool any = false;
   parts_.sessions->ForEach([&](const SessionPtr& session) {
@@ -273,7 +274,7 @@ void SessionKeeper::WatchDrain(absl::Time now) {
   const absl::Status health = parts_.ledger->health();
   absl::Status status;
   if (left > 0) {
-    if (under_way_ + due > 0 && now < drain_->deadline && health.ok()) return;
+    if (under_way_ + late_ + due > 0 && now < drain_->deadline && health.ok()) return;
     status = absl::DeadlineExceededError(
         absl::StrCat(left,
                      " sessions have no checkpoint of all that they computed; they are "
@@ -299,7 +300,7 @@ void SessionKeeper::AddStats(EngineStats* stats) const {
 void SessionKeeper::Close(const absl::Status& why) {
   checkpointer_.Stop();
   for (auto& [name, waiting] : std::exchange(waiting_, {})) {
-    for (Then& then : waiting) then(why);
+    for (Waiting& one : waiting) one.then(why);
   }
   if (drain_) std::exchange(drain_, std::nullopt)->done(why);
 }

@@ -41,7 +41,8 @@ struct KeeperParts {
   int32_t query_chunk_tokens = 0;
   int32_t max_points = 0;  // past states that a checkpoint keeps
   EngineLimits::Keeping limits;
-  std::function<void()> wake;  // makes the loop turn again; any thread
+  bool finds_late_pages = false;  // as Backend's
+  std::function<void()> wake;     // makes the loop turn again; any thread
   std::function<absl::Time()> now;
 };
 
@@ -58,8 +59,9 @@ class SessionKeeper {
 
   // Calls `then` once the session, if it is there and sleeps, has its memory, or needs to compute
   // it again: at once when nothing is to be loaded. RESOURCE_EXHAUSTED when there is no room.
+  // kToStep: distant pages may be late (SessionMemory::late), where the backend allows it.
   using Then = absl::AnyInvocable<void(absl::Status)>;
-  void WhenAwake(const SessionName& name, Then then);
+  void WhenAwake(const SessionName& name, MemoryNeed need, Then then);
 
   // Whether a request waits for the session to be loaded.
   bool IsWaitedFor(const SessionName& name) const { return waiting_.contains(name); }
@@ -127,6 +129,10 @@ class SessionKeeper {
   void Load(const SessionPtr& session);
   void Loaded(const SessionPtr& session, const std::shared_ptr<Checkpoint>& from, absl::Time begun,
               absl::StatusOr<std::unique_ptr<memory::SessionMemory>> memory);
+  // Of the session's memory all late pages have come, or will not. Damage that is found only now
+  // does not reach a token: what was computed since did not touch the pages that are missing.
+  void LateDone(const SessionPtr& session, const std::shared_ptr<Checkpoint>& from,
+                std::shared_ptr<memory::LatePages> late, const absl::Status& status);
   // `checkpoint` null: its record can not be read.
   void Refuse(const SessionName& session, Checkpoint* checkpoint, const absl::Status& why);
   void RunWaiting(const SessionName& name, const absl::Status& status);
@@ -136,11 +142,17 @@ class SessionKeeper {
              std::shared_ptr<Checkpoint> Session::*which);
   // Why what the journal has can not be loaded, if so.
   absl::Status CheckAdopted(const Session& session, const Checkpoint& checkpoint) const;
-  memory::CheckpointBinding BindingFor(const Checkpoint& checkpoint) const;
+  // What its checkpoints are bound to.
+  memory::CheckpointBinding BindingOf(const Session& session) const;
+  memory::CheckpointBinding BindingFor(const Session& session, const Checkpoint& checkpoint) const;
 
   const KeeperParts parts_;
   Checkpointer checkpointer_;
-  std::map<SessionName, std::vector<Then>> waiting_;  // for sessions that are being loaded
+  struct Waiting {
+    MemoryNeed need;
+    Then then;
+  };
+  std::map<SessionName, std::vector<Waiting>> waiting_;  // for sessions that are being loaded
   // Checkpoints that a failed journal may or may not name: kept until it is read anew.
   std::vector<std::shared_ptr<Checkpoint>> uncertain_;
   std::optional<Drain> drain_;
@@ -149,6 +161,7 @@ class SessionKeeper {
   bool all_read_ = true;          // at the last Restore
   bool short_of_memory_ = false;  // sessions that rest are checkpointed at once
   int64_t under_way_ = 0;
+  int64_t late_ = 0;    // loads whose late pages are being read
   int64_t asleep_ = 0;  // sessions, at the last scan
   struct Counts {
     int64_t written = 0, failed = 0, refused = 0, loaded = 0, damaged = 0, slept = 0, pushed = 0;

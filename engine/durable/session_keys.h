@@ -2,6 +2,7 @@
 //
 // What: keys, in this order of bytes (be64: eight bytes, the
 //   highest first; the records stand in session_records.h):
+//   a/{tenant}/{adapter}                     AdapterRecord (adapter_record.h)
 //   b/model                                  the content hash of the sessions' model
 //   c/{tenant}/{request id}                  CreationRecord
 //   d/{tenant}/{session}                     what computed it (SessionJournal)

@@ -125,6 +125,7 @@ class Loader {
     session->settings = std::move(record->settings);
     session->create_time = record->create_time;
     session->segments = std::move(record->segments);
+    session->adapter = context_.adapter(name.tenant, record->adapter);
     absl::Status status = LoadExpiry(session.get());
     if (status.ok()) status = LoadLog(session.get());
     if (status.ok()) status = LoadRequests(session.get());

@@ -29,6 +29,8 @@ struct LoadContext {
   int32_t block_tokens = 0;
   int32_t vocab_size = 0;                  // a token beyond it is damage
   std::function<void()> on_reader_change;  // as GenerationRecord says
+  // What a tenant's session is bound to, loaded or not.
+  std::function<AdapterRef(const std::string& tenant, const AdapterBinding&)> adapter;
 };
 
 struct LoadedSessions {

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "engine/durable/adapter_record.h"
 #include "engine/durable/settings_record.h"
 #include "memory/durable/record.h"
 
@@ -12,7 +13,9 @@ namespace {
 using memory::RecordReader;
 using memory::RecordWriter;
 
-constexpr uint64_t kVersion = 2;  // of every record; another is refused
+constexpr uint64_t kVersion = 2;  // of every record; another is refused,
+// but for this one: of a record that ends with an adapter, which older servers must not overlook.
+constexpr uint64_t kAdapterVersion = 3;
 
 void PutTime(absl::Time time, RecordWriter* to) { to->Signed(absl::ToUnixNanos(time)); }
 absl::Time TakeTime(RecordReader* from) { return absl::FromUnixNanos(from->Signed()); }
@@ -88,23 +91,34 @@ GenerationSettings TakeGenerationSettings(RecordReader* from) {
   return s;
 }
 
-RecordWriter NewRecord() {
+RecordWriter NewRecord(const AdapterBinding& adapter = {}) {
   RecordWriter to;
-  to.Varint(kVersion);
+  to.Varint(adapter.empty() ? kVersion : kAdapterVersion);
   return to;
+}
+
+// The end of a record that NewRecord began with this adapter.
+std::string EndRecord(const AdapterBinding& adapter, RecordWriter to) {
+  if (!adapter.empty()) Put(adapter, &to);
+  return to.Take();
 }
 
 // Reads a record's version, gives the rest to `take`, and checks that nothing is left.
 template <typename Record, typename Take>
 absl::StatusOr<Record> DecodeWith(std::string_view bytes, std::string_view what, Take take) {
   RecordReader from(bytes);
-  if (from.Varint() != kVersion) {
+  constexpr bool kMayHaveAdapter = requires(Record record) { record.adapter; };
+  const uint64_t version = from.Varint();
+  if (version != kVersion && !(kMayHaveAdapter && version == kAdapterVersion)) {
     return absl::DataLossError(
         absl::StrCat("journal: a ", absl::string_view(what.data(), what.size()),
                      " is of a version that this server does not know; start a newer server"));
   }
   Record record;
   take(&from, &record);
+  if constexpr (kMayHaveAdapter) {
+    if (version == kAdapterVersion) record.adapter = TakeAdapterBinding(&from);
+  }
   const absl::Status status = from.Finish(what);
   if (!status.ok()) return status;
   return record;
@@ -113,11 +127,11 @@ absl::StatusOr<Record> DecodeWith(std::string_view bytes, std::string_view what,
 }  // namespace
 
 std::string Encode(const SessionRecord& record) {
-  RecordWriter to = NewRecord();
+  RecordWriter to = NewRecord(record.adapter);
   Put(record.segments, &to);
   Put(record.settings, &to);
   PutTime(record.create_time, &to);
-  return to.Take();
+  return EndRecord(record.adapter, std::move(to));
 }
 
 template <>
@@ -212,7 +226,7 @@ absl::StatusOr<CreationRecord> Decode(std::string_view bytes) {
 }
 
 std::string Encode(const RequestRecord& record) {
-  RecordWriter to = NewRecord();
+  RecordWriter to = NewRecord(record.adapter);
   to.String(record.fingerprint);
   Put(record.settings, &to);
   to.Varint(record.token_blocks);
@@ -223,7 +237,7 @@ std::string Encode(const RequestRecord& record) {
   to.String(std::string_view(record.error.message().data(), record.error.message().size()));
   Put(record.span, &to);
   PutTokens(record.prompt, &to);
-  return to.Take();
+  return EndRecord(record.adapter, std::move(to));
 }
 
 template <>

@@ -29,6 +29,7 @@ struct SessionRecord {
   std::vector<LogSegment> segments;  // begins rise from 0
   memory::SettingsHistory settings;
   absl::Time create_time;
+  AdapterBinding adapter = {};
 };
 
 struct SnapshotRecord {
@@ -70,6 +71,7 @@ struct RequestRecord {
   // Of a request without a session.
   memory::SpanSettings span;
   std::vector<memory::TokenId> prompt;
+  AdapterBinding adapter = {};
 };
 
 struct TokenRecord {

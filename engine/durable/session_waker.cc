@@ -40,8 +40,15 @@ absl::Status SessionKeeper::Restore() {
   return absl::OkStatus();
 }
 
-memory::CheckpointBinding SessionKeeper::BindingFor(const Checkpoint& checkpoint) const {
-  memory::CheckpointBinding ours = parts_.binding;
+memory::CheckpointBinding SessionKeeper::BindingOf(const Session& session) const {
+  memory::CheckpointBinding binding = parts_.binding;
+  binding.adapter = eidetic::BindingOf(session.adapter).ToString();
+  return binding;
+}
+
+memory::CheckpointBinding SessionKeeper::BindingFor(const Session& session,
+                                                    const Checkpoint& checkpoint) const {
+  memory::CheckpointBinding ours = BindingOf(session);
   // Another kind of index is built anew.
   ours.summary_kind = checkpoint.record.manifest.binding.summary_kind;
   return ours;
@@ -49,7 +56,8 @@ memory::CheckpointBinding SessionKeeper::BindingFor(const Checkpoint& checkpoint
 
 absl::Status SessionKeeper::CheckAdopted(const Session& session,
                                          const Checkpoint& checkpoint) const {
-  const auto match = CompareBindings(checkpoint.record.manifest.binding, BindingFor(checkpoint));
+  const auto match =
+      CompareBindings(checkpoint.record.manifest.binding, BindingFor(session, checkpoint));
   if (!match.ok()) return match.status();
   if (SharedPast(session.segments, checkpoint.record) > session.position()) {
     return absl::DataLossError(absl::StrCat("stands at position ", checkpoint.position(),
@@ -97,14 +105,19 @@ bool SessionKeeper::CanLoad(const Session& session) const {
   return session.memory == nullptr && Kept(session) > 0;
 }
 
-void SessionKeeper::WhenAwake(const SessionName& name, Then then) {
+void SessionKeeper::WhenAwake(const SessionName& name, MemoryNeed need, Then then) {
   const auto found = parts_.sessions->Find(name);
   if (!found.ok()) return then(absl::OkStatus());  // whoever asks says so
   const SessionPtr& session = *found;
   session->used_time = parts_.now();
+  const bool late = session->memory != nullptr && session->memory->late();
+  if (late && need == MemoryNeed::kWhole) {
+    waiting_[name].push_back({need, std::move(then)});  // until LateDone
+    return;
+  }
   if (!CanLoad(*session)) return then(absl::OkStatus());
-  std::vector<Then>& waiting = waiting_[name];
-  waiting.push_back(std::move(then));
+  std::vector<Waiting>& waiting = waiting_[name];
+  waiting.push_back({need, std::move(then)});
   if (waiting.size() == 1) Load(session);
 }
 
@@ -114,25 +127,32 @@ void SessionKeeper::Load(const SessionPtr& session) {
   const memory::MemoryGeometry& geometry = parts_.pool->geometry();
   const SpanPlan plan = PlanSpan(session->settings.last(), geometry.layout.block_size,
                                  /*retrieves=*/true, position, memory::TokenKind::kGenerated);
+  // Every chunk to come reaches what is distant now through retrieval alone, by one index.
+  const bool settled = session->settings.parts().back().begin <= position;
   auto load = memory::SessionLoad::Begin(
       parts_.pool,
       {.position = position,
        .stored = static_cast<memory::SummaryKind>(from->record.manifest.binding.summary_kind),
        .wanted = memory::SummaryFor(session->settings.At(position), geometry.bounding),
        .first_far = plan.first,
-       .last_far = plan.last});
+       .last_far = plan.last,
+       .late = parts_.finds_late_pages && settled});
   if (!load.ok()) return RunWaiting(session->name, memory::MarkShortage(load.status()));
   checkpointer_.Load({.from = from,
                       .into = *std::move(load),
-                      .done = [this, session, from, begun = parts_.now()](auto memory) {
-                        Loaded(session, from, begun, std::move(memory));
-                      }});
+                      .done = [this, session, from, begun = parts_.now()](
+                                  auto memory) { Loaded(session, from, begun, std::move(memory)); },
+                      .late_done =
+                          [this, session, from](auto late, const auto& status) {
+                            LateDone(session, from, std::move(late), status);
+                          }});
 }
 
 void SessionKeeper::Loaded(const SessionPtr& session, const std::shared_ptr<Checkpoint>& from,
                            absl::Time begun,
                            absl::StatusOr<std::unique_ptr<memory::SessionMemory>> memory) {
   scan_now_ = true;
+  if (memory.ok() && (*memory)->late()) ++late_;
   if (!memory.ok()) {
     Refuse(session->name, from.get(), memory.status());
   } else if (IsHere(session) && CanLoad(*session) && Kept(*session) == (*memory)->published()) {
@@ -143,12 +163,30 @@ void SessionKeeper::Loaded(const SessionPtr& session, const std::shared_ptr<Chec
   RunWaiting(session->name, absl::OkStatus());
 }
 
+void SessionKeeper::LateDone(const SessionPtr& session, const std::shared_ptr<Checkpoint>& from,
+                             std::shared_ptr<memory::LatePages> late, const absl::Status& status) {
+  --late_;
+  scan_now_ = true;
+  const bool its_own =
+      IsHere(session) && session->memory != nullptr && session->memory->late_pages() == late.get();
+  late.reset();  // it holds pages
+  if (!status.ok()) {
+    Refuse(session->name, from.get(), status);
+    if (its_own)
+      session->busy ? session->BeginAgain(parts_.pool, parts_.query_chunk_tokens)
+                    : session->DropMemory();
+  } else if (its_own) {
+    session->memory->EndLate();
+  }
+  RunWaiting(session->name, absl::OkStatus());
+}
+
 void SessionKeeper::RunWaiting(const SessionName& name, const absl::Status& status) {
   const auto found = waiting_.extract(name);
   if (found.empty()) return;
-  for (Then& then : found.mapped()) {
+  for (Waiting& one : found.mapped()) {
     // The one before may have taken the memory again.
-    status.ok() ? WhenAwake(name, std::move(then)) : then(status);
+    status.ok() ? WhenAwake(name, one.need, std::move(one.then)) : one.then(status);
   }
 }
 

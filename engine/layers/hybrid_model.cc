@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "engine/layers/adapter_loader.h"
 #include "engine/layers/mamba2_layer.h"
 #include "engine/layers/mlp_layer.h"
 #include "engine/layers/output_head.h"
@@ -30,7 +31,7 @@ class LoadedModel final : public HybridModel {
       : description_(std::move(description)),
         content_hash_(std::move(content_hash)),
         backend_(backend),
-        state_layout_(description_),
+        state_layout_(description_, backend->ssm_element_bytes()),
         residual_(backend->arena()),
         mamba2_buffers_(backend->arena()),
         attention_buffers_(backend->arena()),
@@ -42,6 +43,8 @@ class LoadedModel final : public HybridModel {
   const std::string& content_hash() const override { return content_hash_; }
   int64_t parameter_count() const override { return parameter_count_; }
   memory::MemoryGeometry Geometry(int32_t block_size) const override;
+  absl::StatusOr<std::shared_ptr<const ModelAdapter>> LoadAdapter(
+      const AdapterWeights& weights) override;
   void Submit(std::vector<StepChunk> chunks) override;
   StepResult Await() override;
 
@@ -108,6 +111,25 @@ memory::MemoryGeometry LoadedModel::Geometry(int32_t block_size) const {
           .bounding = backend_->bounding()};
 }
 
+absl::StatusOr<std::shared_ptr<const ModelAdapter>> LoadedModel::LoadAdapter(
+    const AdapterWeights& weights) {
+  CHECK(chunks_.empty()) << "a step is under way";
+  AdapterLoader loader(&weights, backend_);
+  auto adapter = std::make_shared<ModelAdapter>();
+  for (const Layer& layer : layers_) {
+    LayerAdapter& own = adapter->layers.emplace_back();
+    if (layer.mamba2 != nullptr) layer.mamba2->LoadAdapter(&loader, &own);
+    if (layer.attention != nullptr) layer.attention->LoadAdapter(&loader, &own);
+    if (layer.mlp != nullptr) layer.mlp->LoadAdapter(&loader, &own);
+  }
+  adapter->final_norm =
+      loader.LoadWhole(description_.names.final_norm, ".weight", 0, {description_.d_model});
+  if (absl::Status status = loader.Finish(); !status.ok()) return status;
+  adapter->content_hash = weights.content_hash();
+  adapter->bytes = loader.bytes();
+  return adapter;
+}
+
 void LoadedModel::Submit(std::vector<StepChunk> chunks) {
   CHECK(chunks_.empty()) << "a step is under way already";
   chunks_ = std::move(chunks);
@@ -157,7 +179,7 @@ void LoadedModel::RunLayers(const StepBatch& batch) {
       layer.attention->Run(backend_, batch, layout, conv, residual, &attention_buffers_,
                            &result_.retrieval);
     }
-    if (layer.mlp != nullptr) layer.mlp->Run(backend_, batch.rows, residual, &mlp_buffers_);
+    if (layer.mlp != nullptr) layer.mlp->Run(backend_, batch, residual, &mlp_buffers_);
   }
 }
 
@@ -177,11 +199,14 @@ void LoadedModel::KeepHiddenStates(StepBatch* batch) {
 void LoadedModel::RunOutputs(const StepBatch& batch) {
   const auto* residual = static_cast<const float*>(residual_.data());
   std::vector<OutputHead::Row> samples, scores;
-  size_t next = 0;  // among the batch's chunks: those with tokens, in the same order
+  std::vector<int64_t> row_begins(chunks_.size());  // of those with tokens
+  for (size_t i = 0; i < batch.chunks.size(); ++i) {
+    row_begins[batch.chunks[i] - chunks_.data()] = batch.row_begin[i];
+  }
   for (size_t i = 0; i < chunks_.size(); ++i) {
     const StepChunk& chunk = chunks_[i];
     const int64_t rows = static_cast<int64_t>(chunk.tokens.size());
-    const int64_t row_begin = rows > 0 ? batch.row_begin[next++] : 0;
+    const int64_t row_begin = row_begins[i];
     const auto hidden = [&](int64_t row) -> const void* {
       if (rows > 0) return residual + (row_begin + row) * description_.d_model;
       return static_cast<const std::byte*>(chunk.memory->state()) + state_layout_.hidden();

@@ -18,6 +18,8 @@
 
 #include "absl/status/statusor.h"
 #include "engine/backend/backend.h"
+#include "engine/layers/model_adapter.h"
+#include "engine/model/adapter_weights.h"
 #include "engine/model/model_description.h"
 #include "engine/model/weight_source.h"
 #include "memory/session_memory.h"
@@ -42,6 +44,7 @@ struct StepChunk {
   memory::TokenKind kind = memory::TokenKind::kAppended;
   memory::SessionMemory* memory = nullptr;
   memory::SpanSettings settings;
+  const ModelAdapter* adapter = nullptr;  // null: the base model computes it
 
   ChunkOutput output = ChunkOutput::kNone;
   SampleRow sample;  // kSample
@@ -97,6 +100,11 @@ class HybridModel {
   virtual int64_t parameter_count() const = 0;
   // The memory that sessions of this model need with blocks of `block_size` tokens.
   virtual memory::MemoryGeometry Geometry(int32_t block_size) const = 0;
+
+  // Brings an adapter onto the backend; any number may be there. Not while a step is under way.
+  // INVALID_ARGUMENT naming the tensor that does not fit the model; RESOURCE_EXHAUSTED.
+  virtual absl::StatusOr<std::shared_ptr<const ModelAdapter>> LoadAdapter(
+      const AdapterWeights& weights) = 0;
 
   // Takes a step; Await computes it, on the caller's thread: handing it to another and back costs
   // more than a small model's step can spare. One step may be under way at a time.

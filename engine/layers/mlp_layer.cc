@@ -3,7 +3,7 @@
 namespace eidetic {
 
 MlpLayer::MlpLayer(const ModelDescription& description, int32_t layer, WeightLoader* loader)
-    : description_(description) {
+    : description_(description), layer_(layer) {
   const TensorNames& names = description.names;
   const int64_t dim = description.mlp_dim;
   norm_ = loader->LoadVector(names.mlp_norm, ".weight", layer, {description.d_model});
@@ -11,15 +11,25 @@ MlpLayer::MlpLayer(const ModelDescription& description, int32_t layer, WeightLoa
   down_ = loader->LoadMatrix(names.down, layer, description.d_model, dim);
 }
 
-void MlpLayer::Run(Backend* backend, int64_t rows, float* residual, MlpBuffers* buffers) const {
+void MlpLayer::LoadAdapter(AdapterLoader* loader, LayerAdapter* adapter) const {
+  adapter->mlp_norm =
+      loader->LoadWhole(description_.names.mlp_norm, ".weight", layer_, {description_.d_model});
+}
+
+void MlpLayer::Run(Backend* backend, const StepBatch& batch, float* residual,
+                   MlpBuffers* buffers) const {
+  const int64_t rows = batch.rows;
   void* hidden = buffers->hidden.Ensure(rows * description_.mlp_dim * backend->activation_bytes());
-  backend->MatMul({.x = residual,
-                   .x_number = Number::kFloat32,
-                   .norm = {.weight = norm_->data(), .eps = description_.norm_eps},
-                   .w = gate_up_.get(),
-                   .out = hidden,
-                   .rows = rows,
-                   .swiglu = true});
+  const MatMulParams gate_up = {.x = residual,
+                                .x_number = Number::kFloat32,
+                                .norm = {.weight = norm_->data(), .eps = description_.norm_eps},
+                                .w = gate_up_.get(),
+                                .out = hidden,
+                                .rows = rows,
+                                .swiglu = true};
+  const auto norms = batch.adapters.Norms(
+      [this](const ModelAdapter& own) { return own.layers[layer_].mlp_norm.get(); });
+  MultiplyAdapted(backend, gate_up, norms, {}, &buffers->normed);
   backend->MatMul({.x = hidden,
                    .w = down_.get(),
                    .out = residual,

@@ -6,7 +6,11 @@ namespace eidetic {
 
 OutputHead::OutputHead(const ModelDescription& description, const Matrix* table,
                        WeightLoader* loader, memory::Arena* arena)
-    : description_(description), projection_(table), gathered_(arena), logits_(arena) {
+    : description_(description),
+      projection_(table),
+      gathered_(arena),
+      normed_(arena),
+      logits_(arena) {
   final_norm_ =
       loader->LoadVector(description.names.final_norm, ".weight", 0, {description.d_model});
   if (!description.tied_embeddings) {
@@ -37,17 +41,22 @@ void OutputHead::RunTile(Backend* backend, Tile* tile) {
     tile->to.push_back(gathered + r * dim);
     tile->samples.push_back(tile->rows[r].chunk->sample);
     tile->targets.push_back(tile->rows[r].target);
+    tile->adapters.Add(1, tile->rows[r].chunk->adapter);
   }
   tile->out.resize(count);
   backend->CopyRows({.from = tile->from, .to = tile->to, .row_bytes = dim * sizeof(float)});
-  backend->MatMul({.x = gathered,
-                   .x_number = Number::kFloat32,
-                   .norm = {.weight = final_norm_->data(), .eps = description_.norm_eps},
-                   .w = projection_,
-                   .out = logits,
-                   .out_number = Number::kFloat32,
-                   .rows = count,
-                   .multiplier = description_.multipliers.logits});
+  const MatMulParams product = {
+      .x = gathered,
+      .x_number = Number::kFloat32,
+      .norm = {.weight = final_norm_->data(), .eps = description_.norm_eps},
+      .w = projection_,
+      .out = logits,
+      .out_number = Number::kFloat32,
+      .rows = count,
+      .multiplier = description_.multipliers.logits};
+  const auto norms =
+      tile->adapters.Norms([](const ModelAdapter& own) { return own.final_norm.get(); });
+  MultiplyAdapted(backend, product, norms, {}, &normed_);
   if (tile->output == ChunkOutput::kSample) {
     backend->SampleTokens({.logits = logits,
                            .vocab = description_.vocab_size,

@@ -48,6 +48,7 @@ class OutputHead {
     std::vector<SampleRow> samples;
     std::vector<memory::TokenId> targets;
     std::vector<SampledToken> out;
+    BatchAdapters adapters;
   };
   void RunTile(Backend* backend, Tile* tile);
 
@@ -56,6 +57,7 @@ class OutputHead {
   std::unique_ptr<Matrix> lm_head_;  // null with tied embeddings
   const Matrix* projection_;
   Buffer gathered_;         // float32 [rows, d_model]
+  Buffer normed_;           // [rows, d_model], with adapters
   Buffer logits_;           // float32 [rows, vocab]
   std::deque<Tile> tiles_;  // under way; a deque, so that nothing moves
 };

@@ -26,15 +26,17 @@ int64_t IndexBytes(const memory::PageLayout& layout, memory::SummaryKind summary
 
 SeAttentionLayer::SeAttentionLayer(const ModelDescription& description, int32_t layer,
                                    int32_t index, WeightLoader* loader)
-    : description_(description), index_(index), retrieves_(description.layers[layer].retrieves) {
+    : description_(description),
+      layer_(layer),
+      index_(index),
+      retrieves_(description.layers[layer].retrieves) {
   const AttentionDescription& a = description.attention;
   const TensorNames& names = description.names;
   const int64_t q_rows = int64_t{a.q_heads} * a.head_dim;
   const int64_t kv_rows = int64_t{a.kv_heads} * a.head_dim;
   norm_ = loader->LoadVector(names.mixer_norm, ".weight", layer, {description.d_model});
   const int64_t qkv_rows = q_rows + 2 * kv_rows;
-  std::vector<WeightLoader::Part> parts = {{names.qkv, qkv_rows}};
-  if (names.qkv.empty()) parts = {{names.q, q_rows}, {names.k, kv_rows}, {names.v, kv_rows}};
+  const std::vector<WeightLoader::Part> parts = Parts();
   qkv_ = loader->LoadStacked(parts, layer, description.d_model);
   o_ = loader->LoadMatrix(names.o, layer, description.d_model, q_rows);
   if (a.bias) {
@@ -45,6 +47,32 @@ SeAttentionLayer::SeAttentionLayer(const ModelDescription& description, int32_t 
     conv_weight_ = loader->LoadVector(names.qkv_conv, ".weight", layer, {qkv_rows, a.conv_width});
     if (a.conv_bias) conv_bias_ = loader->LoadVector(names.qkv_conv, ".bias", layer, {qkv_rows});
   }
+}
+
+std::vector<WeightLoader::Part> SeAttentionLayer::Parts() const {
+  const AttentionDescription& a = description_.attention;
+  const TensorNames& names = description_.names;
+  const int64_t q_rows = int64_t{a.q_heads} * a.head_dim;
+  const int64_t kv_rows = int64_t{a.kv_heads} * a.head_dim;
+  if (!names.qkv.empty()) return {{names.qkv, q_rows + 2 * kv_rows}};
+  return {{names.q, q_rows}, {names.k, kv_rows}, {names.v, kv_rows}};
+}
+
+void SeAttentionLayer::LoadAdapter(AdapterLoader* loader, LayerAdapter* adapter) const {
+  const AttentionDescription& a = description_.attention;
+  const TensorNames& names = description_.names;
+  const int64_t dim = description_.d_model, q_rows = int64_t{a.q_heads} * a.head_dim;
+  adapter->mixer_norm = loader->LoadWhole(names.mixer_norm, ".weight", layer_, {dim});
+  for (const WeightLoader::Part& part : Parts()) {
+    adapter->in.push_back(loader->LoadDelta(part.pattern, layer_, part.rows, dim));
+  }
+  adapter->out = loader->LoadDelta(names.o, layer_, dim, q_rows);
+  if (a.conv_width == 0) return;
+  const int64_t channels = qkv_->rows();
+  adapter->conv_weight =
+      loader->LoadWhole(names.qkv_conv, ".weight", layer_, {channels, a.conv_width});
+  if (!a.conv_bias) return;
+  adapter->conv_bias = loader->LoadWhole(names.qkv_conv, ".bias", layer_, {channels});
 }
 
 void SeAttentionLayer::Plan(const StepBatch& batch, const memory::PageLayout& layout) {
@@ -104,6 +132,7 @@ void SeAttentionLayer::Retrieve(Backend* backend, const StepBatch& batch,
     const bool wanted = batch.chunks[request.chunk]->want_span;
     if (wanted && request.span_row >= 0) request.mass = mass + request.span_row * row;
   }
+  std::vector<LateBlock> late;
   backend->RetrieveSpan({.q = q,
                          .q_stride = q_stride,
                          .q_heads = description_.attention.q_heads,
@@ -112,7 +141,52 @@ void SeAttentionLayer::Retrieve(Backend* backend, const StepBatch& batch,
                          .requests = trace_.retrievals,
                          .blocks = blocks,
                          .max_span = trace_.max_span,
-                         .stats = stats});
+                         .stats = stats,
+                         .late = backend->finds_late_pages() ? &late : nullptr});
+  for (const LateBlock& wanted : late) {
+    batch.chunks[wanted.chunk]->memory->Want(index_, wanted.block);
+  }
+}
+
+void* SeAttentionLayer::Project(Backend* backend, const StepBatch& batch, size_t conv_offset,
+                                const float* residual, AttentionBuffers* buffers) const {
+  const AttentionDescription& a = description_.attention;
+  const int64_t stride = qkv_->rows();
+  const size_t bytes = batch.rows * stride * backend->activation_bytes();
+  void* qkv = buffers->projected.Ensure(bytes);
+  const MatMulParams product = {.x = residual,
+                                .x_number = Number::kFloat32,
+                                .norm = {.weight = norm_->data(), .eps = description_.norm_eps},
+                                .w = qkv_.get(),
+                                .bias = DataOrNull(qkv_bias_),
+                                .out = qkv,
+                                .rows = batch.rows};
+  std::vector<ProductDelta> deltas;
+  for (const WeightLoader::Part& part : Parts()) {
+    const size_t i = deltas.size();
+    const int64_t begin = deltas.empty() ? 0 : deltas.back().begin + deltas.back().count;
+    const auto segments = batch.adapters.Deltas(
+        [&](const ModelAdapter& own) { return &own.layers[layer_].in[i]; }, 1.0f);
+    deltas.push_back({segments, begin, part.rows});
+  }
+  const auto norms = batch.adapters.Norms(
+      [this](const ModelAdapter& own) { return own.layers[layer_].mixer_norm.get(); });
+  MultiplyAdapted(backend, product, norms, deltas, &buffers->normed);
+  if (conv_weight_ == nullptr) return qkv;
+  void* convolved = buffers->convolved.Ensure(bytes);
+  backend->CausalConv1d(
+      {.x = qkv,
+       .weight = conv_weight_->data(),
+       .bias = DataOrNull(conv_bias_),
+       .out = convolved,
+       .channels = stride,
+       .width = a.conv_width,
+       .x_stride = stride,
+       .silu = false,
+       .sequences = batch.states,
+       .state_offset = conv_offset,
+       .own = batch.adapters.Convolutions(layer_, {conv_weight_->data(), DataOrNull(conv_bias_)})});
+  return convolved;
 }
 
 void SeAttentionLayer::Run(Backend* backend, const StepBatch& batch,
@@ -123,28 +197,7 @@ void SeAttentionLayer::Run(Backend* backend, const StepBatch& batch,
   const int64_t q_dim = int64_t{a.q_heads} * a.head_dim;
   const int64_t kv_dim = int64_t{a.kv_heads} * a.head_dim;
   const int64_t stride = q_dim + 2 * kv_dim;
-  void* qkv = buffers->projected.Ensure(batch.rows * stride * element);
-  backend->MatMul({.x = residual,
-                   .x_number = Number::kFloat32,
-                   .norm = {.weight = norm_->data(), .eps = description_.norm_eps},
-                   .w = qkv_.get(),
-                   .bias = DataOrNull(qkv_bias_),
-                   .out = qkv,
-                   .rows = batch.rows});
-  if (conv_weight_ != nullptr) {
-    void* convolved = buffers->convolved.Ensure(batch.rows * stride * element);
-    backend->CausalConv1d({.x = qkv,
-                           .weight = conv_weight_->data(),
-                           .bias = DataOrNull(conv_bias_),
-                           .out = convolved,
-                           .channels = stride,
-                           .width = a.conv_width,
-                           .x_stride = stride,
-                           .silu = false,
-                           .sequences = batch.states,
-                           .state_offset = conv_offset});
-    qkv = convolved;
-  }
+  void* qkv = Project(backend, batch, conv_offset, residual, buffers);
   Plan(batch, layout);
   backend->AppendKv({.k = Offset(qkv, q_dim, element),
                      .v = Offset(qkv, q_dim + kv_dim, element),
@@ -165,14 +218,23 @@ void SeAttentionLayer::Run(Backend* backend, const StepBatch& batch,
                           .blocks = trace_.blocks,
                           .max_span = trace_.max_span,
                           .out = attended});
-  backend->MatMul({.x = attended,
-                   .w = o_.get(),
-                   .bias = DataOrNull(o_bias_),
-                   .out = residual,
-                   .out_number = Number::kFloat32,
-                   .rows = batch.rows,
-                   .multiplier = description_.multipliers.residual,
-                   .accumulate = true});
+  Finish(backend, batch, attended, residual, buffers);
+}
+
+void SeAttentionLayer::Finish(Backend* backend, const StepBatch& batch, const void* attended,
+                              float* residual, AttentionBuffers* buffers) const {
+  const MatMulParams product = {.x = attended,
+                                .w = o_.get(),
+                                .bias = DataOrNull(o_bias_),
+                                .out = residual,
+                                .out_number = Number::kFloat32,
+                                .rows = batch.rows,
+                                .multiplier = description_.multipliers.residual,
+                                .accumulate = true};
+  const auto deltas = batch.adapters.Deltas(
+      [this](const ModelAdapter& own) { return &own.layers[layer_].out; }, product.multiplier);
+  const ProductDelta delta = {deltas, 0, o_->rows()};
+  MultiplyAdapted(backend, product, {}, {&delta, 1}, &buffers->normed);
 }
 
 int64_t SeAttentionLayer::span_numbers() const {

@@ -12,6 +12,7 @@
 #include <span>
 #include <vector>
 
+#include "engine/layers/adapter_loader.h"
 #include "engine/layers/span_plan.h"
 #include "engine/layers/step_batch.h"
 #include "engine/layers/weight_loader.h"
@@ -23,10 +24,11 @@ namespace eidetic {
 // Working memory that all attention layers share.
 struct AttentionBuffers {
   explicit AttentionBuffers(memory::Arena* arena)
-      : projected(arena), convolved(arena), attended(arena), spans(arena) {}
+      : projected(arena), convolved(arena), attended(arena), normed(arena), spans(arena) {}
   Buffer projected;  // [T, (q_heads + 2 kv_heads) * head_dim]
   Buffer convolved;  // the same, when there is a convolution
   Buffer attended;   // [T, q_heads * head_dim]
+  Buffer normed;     // [T, d_model], with adapters
   // int32 blocks, then their float mass; each [attention layers, retrievals, kv_heads, max_span].
   // All layers' lie together, so that one copy takes them to the host.
   Buffer spans;
@@ -54,6 +56,8 @@ class SeAttentionLayer {
   SeAttentionLayer(const ModelDescription& description, int32_t layer, int32_t index,
                    WeightLoader* loader);
 
+  void LoadAdapter(AdapterLoader* loader, LayerAdapter* adapter) const;
+
   // residual += attention(norm(residual)); appends keys and values to the pages. residual is
   // float32 [T, d_model]; a convolution's state lies at `conv_offset` of the slots.
   void Run(Backend* backend, const StepBatch& batch, const memory::PageLayout& layout,
@@ -67,12 +71,20 @@ class SeAttentionLayer {
                     CollectedSpans* spans) const;
 
  private:
+  // The matrices that the first one is stacked of.
+  std::vector<WeightLoader::Part> Parts() const;
+  // The first product, with the convolution if there is one: [T, (q_heads + 2 kv_heads) *
+  // head_dim].
+  void* Project(Backend* backend, const StepBatch& batch, size_t conv_offset, const float* residual,
+                AttentionBuffers* buffers) const;
+  void Finish(Backend* backend, const StepBatch& batch, const void* attended, float* residual,
+              AttentionBuffers* buffers) const;
   void Plan(const StepBatch& batch, const memory::PageLayout& layout);
   void Retrieve(Backend* backend, const StepBatch& batch, const memory::PageLayout& layout,
                 const void* q, int64_t q_stride, AttentionBuffers* buffers, RetrievalStats* stats);
 
   const ModelDescription& description_;
-  const int32_t index_;
+  const int32_t layer_, index_;
   const bool retrieves_;
   std::unique_ptr<Vector> norm_;
   std::unique_ptr<Matrix> qkv_, o_;

@@ -17,7 +17,7 @@ size_t ConvFloats(const ModelDescription& description, MixerKind mixer) {
   return static_cast<size_t>(a.conv_width - 1) * (a.q_heads + 2 * a.kv_heads) * a.head_dim;
 }
 
-size_t SsmFloats(const ModelDescription& description, MixerKind mixer) {
+size_t SsmNumbers(const ModelDescription& description, MixerKind mixer) {
   if (mixer != MixerKind::kMamba2) return 0;
   const Mamba2Description& m = description.mamba2;
   return static_cast<size_t>(m.heads) * m.head_dim * m.d_state;
@@ -25,13 +25,13 @@ size_t SsmFloats(const ModelDescription& description, MixerKind mixer) {
 
 }  // namespace
 
-StateLayout::StateLayout(const ModelDescription& description) {
+StateLayout::StateLayout(const ModelDescription& description, size_t ssm_element_bytes) {
   size_t offset = 0;
   for (const LayerDescription& layer : description.layers) {
     conv_.push_back(offset);
     offset = AlignUp(offset + sizeof(float) * ConvFloats(description, layer.mixer));
     ssm_.push_back(offset);
-    offset = AlignUp(offset + sizeof(float) * SsmFloats(description, layer.mixer));
+    offset = AlignUp(offset + ssm_element_bytes * SsmNumbers(description, layer.mixer));
   }
   hidden_ = offset;
   slot_bytes_ = AlignUp(offset + sizeof(float) * description.d_model);

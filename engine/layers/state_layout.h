@@ -3,9 +3,10 @@
 // Thread safety: immutable value. Ownership: none. Preconditions: a validated description.
 //
 // A slot holds, in layer order, each layer's convolution state and then its SSM state
-// (attention layers with a convolution have one too), float32, and last the hidden
-// state of the session's newest token: from it the next token can be drawn without
-// computing anything anew. Every part begins at a multiple of 64 bytes.
+// (attention layers with a convolution have one too), and last the hidden state of the
+// session's newest token: from it the next token can be drawn without computing anything
+// anew. All is float32, but an SSM state's numbers take what the backend says. Every part begins at
+// a multiple of 64 bytes.
 #ifndef EIDETIC_ENGINE_LAYERS_STATE_LAYOUT_H_
 #define EIDETIC_ENGINE_LAYERS_STATE_LAYOUT_H_
 
@@ -18,7 +19,7 @@ namespace eidetic {
 
 class StateLayout {
  public:
-  explicit StateLayout(const ModelDescription& description);
+  StateLayout(const ModelDescription& description, size_t ssm_element_bytes);
 
   // Byte offsets. A layer without the part has an offset that nobody reads.
   size_t conv(int32_t layer) const { return conv_[layer]; }

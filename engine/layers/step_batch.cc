@@ -2,6 +2,9 @@
 
 #include <glog/logging.h>
 
+#include <algorithm>
+#include <functional>
+
 #include "memory/session_memory.h"
 
 namespace eidetic {
@@ -28,15 +31,21 @@ bool ReportsChoices(const StepChunk& chunk) {
 StepBatch MakeBatch(std::span<const StepChunk> chunks) {
   StepBatch batch;
   for (const StepChunk& chunk : chunks) {
-    if (chunk.tokens.empty()) continue;
-    batch.chunks.push_back(&chunk);
+    if (!chunk.tokens.empty()) batch.chunks.push_back(&chunk);
+  }
+  std::stable_sort(batch.chunks.begin(), batch.chunks.end(), [](auto* a, auto* b) {
+    return std::less<const ModelAdapter*>()(a->adapter, b->adapter);
+  });
+  for (const StepChunk* chunk : batch.chunks) {
+    const auto rows = static_cast<int64_t>(chunk->tokens.size());
     batch.row_begin.push_back(batch.rows);
     batch.states.push_back({.row_begin = batch.rows,
-                            .row_count = static_cast<int64_t>(chunk.tokens.size()),
-                            .state_in = chunk.memory->state(),
-                            .state_out = chunk.memory->next_state()});
-    batch.ids.insert(batch.ids.end(), chunk.tokens.begin(), chunk.tokens.end());
-    batch.rows += static_cast<int64_t>(chunk.tokens.size());
+                            .row_count = rows,
+                            .state_in = chunk->memory->state(),
+                            .state_out = chunk->memory->next_state()});
+    batch.ids.insert(batch.ids.end(), chunk->tokens.begin(), chunk->tokens.end());
+    batch.adapters.Add(rows, chunk->adapter);
+    batch.rows += rows;
   }
   return batch;
 }

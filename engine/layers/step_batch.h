@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "engine/backend/backend.h"
+#include "engine/layers/batch_adapters.h"
 #include "engine/layers/hybrid_model.h"
 
 namespace eidetic {
@@ -35,7 +36,8 @@ class Buffer {
 };
 
 // Chunks that have tokens, laid end to end. Chunks of 2, 3 and 4 tokens begin at
-// rows 0, 2 and 5, and `rows` is 9.
+// rows 0, 2 and 5, and `rows` is 9. Those of one adapter stand together, so that operations read
+// its weights once.
 //
 // Operations may run after their call returns, so whatever host memory they are given
 // is kept here until the step has ended.
@@ -47,6 +49,7 @@ struct StepBatch {
   std::vector<StateSpan> states;         // [chunks]
   std::vector<const void*> hidden_from;  // [chunks]: the last row of each,
   std::vector<void*> hidden_to;          // [chunks]: and where in the slot it is kept
+  mutable BatchAdapters adapters;        // the tables that layers make of it stay here
 };
 
 // Whether the blocks that it chooses decide which pages come to the device.

@@ -28,7 +28,7 @@ const Json* ConfigReader::Find(std::string_view key) const {
 void ConfigReader::Require(bool ok, std::string_view key, std::string_view reason) {
   if (ok) return;
   status_->Update(absl::InvalidArgumentError(
-      absl::StrCat("config.json: ", prefix_, std::string(key), ": ", std::string(reason))));
+      absl::StrCat(file_, ": ", prefix_, std::string(key), ": ", std::string(reason))));
 }
 
 int32_t ConfigReader::ToInt(const Json& value, std::string_view key, int32_t low, int32_t high) {
@@ -118,7 +118,7 @@ ConfigReader ConfigReader::Object(std::string_view key) {
   const Json* value = Find(key);
   const bool ok = value == nullptr || value->is_object();
   Require(ok, key, "must be an object");
-  ConfigReader reader(ok ? value : nullptr, status_);
+  ConfigReader reader(ok ? value : nullptr, status_, file_);
   reader.prefix_ = absl::StrCat(prefix_, std::string(key), ".");
   return reader;
 }

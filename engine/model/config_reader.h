@@ -22,9 +22,9 @@ namespace eidetic {
 
 class ConfigReader {
  public:
-  // `object` may be null: then every field is absent.
-  ConfigReader(const nlohmann::json* object, absl::Status* status)
-      : object_(object), status_(status) {}
+  // `object` may be null: then every field is absent. `file` is named in errors.
+  ConfigReader(const nlohmann::json* object, absl::Status* status, std::string file = "config.json")
+      : object_(object), status_(status), file_(std::move(file)) {}
 
   // An integer in [low, high]. Null counts as absent.
   int32_t Int(std::string_view key, int32_t low, int32_t high);
@@ -55,6 +55,7 @@ class ConfigReader {
 
   const nlohmann::json* object_;
   absl::Status* status_;
+  std::string file_;
   std::string prefix_;  // "rope_parameters."
 };
 

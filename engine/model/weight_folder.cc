@@ -5,11 +5,11 @@
 #include "absl/status/status.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "engine/model/json_events.h"
 #include "engine/model/safetensors.h"
 #include "engine/model/safetensors_index.h"
 #include "engine/model/sha256.h"
+#include "engine/model/tensor_shape.h"
 #include "engine/text/quoted.h"
 
 namespace eidetic {
@@ -17,23 +17,6 @@ namespace {
 
 constexpr char kSingleFile[] = "model.safetensors";
 constexpr char kIndexFile[] = "model.safetensors.index.json";
-
-// True if `stored` is `wanted` but for dimensions of size 1 that `wanted` leaves out.
-bool ShapesAgree(std::span<const int64_t> stored, std::span<const int64_t> wanted) {
-  size_t matched = 0;
-  for (const int64_t dim : stored) {
-    if (matched < wanted.size() && dim == wanted[matched]) {
-      ++matched;
-    } else if (dim != 1) {
-      return false;
-    }
-  }
-  return matched == wanted.size();
-}
-
-std::string ShapeText(std::span<const int64_t> shape) {
-  return absl::StrCat("[", absl::StrJoin(shape, ", "), "]");
-}
 
 absl::StatusOr<SafetensorsIndex> ReadIndex(const std::filesystem::path& path,
                                            const SafetensorsLimits& limits) {

@@ -61,12 +61,17 @@ absl::StatusOr<memory::Position> AppendSequence::Add(
   absl::Status status = context_->ledger->health();
   if (status.ok()) status = CheckPosition(*session_, expected_position);
   const memory::Position begin = session_->position();
-  if (status.ok()) {
-    status = session_->memory->ReserveFor(session_->settings.last(),
-                                          begin + static_cast<memory::Position>(tokens.size()),
-                                          context_->limits.query_chunk_tokens);
-  }
+  const auto count = static_cast<int64_t>(tokens.size());
+  const std::string& tenant = session_->name.tenant;
+  if (status.ok()) status = context_->tenants->CheckPrompt(tenant, count);
+  if (status.ok()) status = context_->tenants->Charge(tenant, count);
   if (!status.ok()) return status;
+  status = session_->memory->ReserveFor(session_->settings.last(), begin + count,
+                                        context_->limits.query_chunk_tokens);
+  if (!status.ok()) {
+    context_->tenants->Refund(tenant, count);
+    return status;
+  }
   session_->log.Append(tokens);
   session_->update_time = context_->now();
   context_->journal->Added(*session_, begin);

@@ -21,14 +21,15 @@ bool IsBroken(const SampledToken& sampled) {
 
 GenerationSequence::GenerationSequence(const EngineContext* context,
                                        std::shared_ptr<Session> session, SessionWork work,
-                                       std::shared_ptr<Request> request)
+                                       std::shared_ptr<Request> request, const GenerateSpec& spec)
     : context_(context),
       session_(std::move(session)),
       work_(std::move(work)),
       request_(std::move(request)),
-      last_token_(context->now()) {
+      start_(spec.start),
+      last_token_(spec.arrival) {
   request_->running = true;
-  request_->facts.last_used = last_token_;
+  request_->facts.last_used = context->now();
   context_->journal->Changed(*request_);
 }
 
@@ -87,7 +88,7 @@ void GenerationSequence::Apply(const StepChunk& chunk, ChunkResult result) {
 void GenerationSequence::ObserveToken() {
   const absl::Time now = context_->now();
   const double seconds = absl::ToDoubleSeconds(now - last_token_);
-  first_token_ ? context_->observer->OnFirstToken(seconds)
+  first_token_ ? context_->observer->OnFirstToken(start_, seconds)
                : context_->observer->OnInterToken(seconds);
   first_token_ = false;
   last_token_ = now;
@@ -95,6 +96,7 @@ void GenerationSequence::ObserveToken() {
 
 void GenerationSequence::Release() {
   work_.reset();
+  context_->tenants->Refund(request_->key.owner.tenant, request_->generation->tokens_left());
   request_->running = false;
   request_->facts.last_used = context_->now();
 }

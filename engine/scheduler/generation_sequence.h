@@ -18,7 +18,7 @@ namespace eidetic {
 class GenerationSequence : public Sequence {
  public:
   GenerationSequence(const EngineContext* context, std::shared_ptr<Session> session,
-                     SessionWork work, std::shared_ptr<Request> request);
+                     SessionWork work, std::shared_ptr<Request> request, const GenerateSpec& spec);
 
   State Look() override;
   StepChunk NextChunk() override;
@@ -37,7 +37,8 @@ class GenerationSequence : public Sequence {
   std::shared_ptr<Session> session_;
   std::optional<SessionWork> work_;  // none: ended
   std::shared_ptr<Request> request_;
-  absl::Time last_token_;  // before the first: admission
+  const StartTier start_;
+  absl::Time last_token_;  // before the first: the request's arrival
   bool first_token_ = true;
 };
 

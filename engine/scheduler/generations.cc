@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "engine/scheduler/generation_sequence.h"
 #include "engine/scheduler/telling.h"
+#include "engine/session_quota.h"
 
 namespace eidetic {
 namespace {
@@ -83,11 +84,15 @@ absl::StatusOr<Generations::Reader> Generations::TakeUp(const GenerateSpec& spec
                                         session->position(), "; send a new request")));
     return Reader(request->record->Attach(spec.resume_from));
   }
-  if (absl::Status room = CheckRoom(); !room.ok()) return room;
+  if (absl::Status room = CheckRoom(spec.tenant); !room.ok()) return room;
   if (session == nullptr) {
-    absl::StatusOr<std::shared_ptr<Session>> made =
-        sessions_->MakeEmpty(memory::SettingsHistory(spec.settings));
+    absl::StatusOr<std::shared_ptr<Session>> made = ThrowAway(spec);
     if (!made.ok()) return made.status();
+    if (BindingOf((*made)->adapter) != request->facts.adapter) {
+      return absl::FailedPreconditionError(absl::StrCat("adapter: '", spec.request_id,
+                                                        "' began with another content of ",
+                                                        spec.adapter, "; send a new request"));
+    }
     session = *std::move(made);
     session->log = *request->log;
   }
@@ -96,10 +101,13 @@ absl::StatusOr<Generations::Reader> Generations::TakeUp(const GenerateSpec& spec
       SessionWork::Begin(session, session->position() + request->generation->tokens_left(),
                          context_->limits.query_chunk_tokens);
   if (!work.ok()) return work.status();
+  absl::Status charged = context_->tenants->Charge(spec.tenant, request->generation->tokens_left());
+  if (!charged.ok()) return charged;
   request->log.reset();
   Reader reader = request->record->Attach(spec.resume_from);
   loop_->Add(std::make_shared<GenerationSequence>(context_, std::move(session), *std::move(work),
-                                                  std::move(request)));
+                                                  std::move(request), spec),
+             spec.tenant, spec.arrival);
   return reader;
 }
 
@@ -124,15 +132,31 @@ absl::Status Generations::CheckBegin(const GenerateSpec& spec, const Session* se
     return absl::InvalidArgumentError(
         "prompt: is empty, and there is no past to continue; give a prompt");
   }
-  return CheckRoom();
+  absl::Status prompt =
+      context_->tenants->CheckPrompt(spec.tenant, static_cast<int64_t>(spec.prompt.size()));
+  return prompt.ok() ? CheckRoom(spec.tenant) : prompt;
 }
 
-absl::Status Generations::CheckRoom() const {
-  const absl::Status durable = context_->ledger->health();
-  return durable.ok() ? loop_->CheckRoom() : durable;
+absl::Status Generations::CheckRoom(const std::string& tenant) const {
+  if (absl::Status durable = context_->ledger->health(); !durable.ok()) return durable;
+  absl::Status tiers = CheckTierQuota(*sessions_, context_->tenants->QuotaOf(tenant), tenant);
+  return tiers.ok() ? loop_->CheckRoom(tenant) : tiers;
 }
 
-std::shared_ptr<Request> Generations::NewRequest(const GenerateSpec& spec) const {
+absl::StatusOr<std::shared_ptr<Session>> Generations::ThrowAway(const GenerateSpec& spec) const {
+  AdapterRef adapter;
+  if (!spec.adapter.empty()) {
+    const auto found = adapters_->Find({spec.tenant, spec.adapter});
+    if (!found.ok()) return found.status();
+    adapter = *found;
+  }
+  auto session = sessions_->MakeEmpty(memory::SettingsHistory(spec.settings));
+  if (session.ok()) (*session)->adapter = std::move(adapter);
+  return session;
+}
+
+std::shared_ptr<Request> Generations::NewRequest(const GenerateSpec& spec,
+                                                 const Session& session) const {
   GenerationSettings settings{.sampling = spec.sampling,
                               .max_tokens = spec.max_tokens,
                               .stop_strings = spec.stop_strings,
@@ -154,6 +178,7 @@ std::shared_ptr<Request> Generations::NewRequest(const GenerateSpec& spec) const
   } else {
     facts.span = spec.settings;
     facts.prompt = spec.prompt;
+    facts.adapter = BindingOf(session.adapter);
   }
   request->record = std::make_shared<GenerationRecord>(on_reader_change_);
   request->running = true;
@@ -167,8 +192,7 @@ absl::StatusOr<Generations::Reader> Generations::Begin(const GenerateSpec& spec,
   if (absl::Status status = CheckBegin(spec, session.get()); !status.ok()) return status;
   const bool throw_away = session == nullptr;
   if (throw_away) {
-    absl::StatusOr<std::shared_ptr<Session>> made =
-        sessions_->MakeEmpty(memory::SettingsHistory(spec.settings));
+    absl::StatusOr<std::shared_ptr<Session>> made = ThrowAway(spec);
     if (!made.ok()) return made.status();
     session = *std::move(made);
   }
@@ -178,12 +202,19 @@ absl::StatusOr<Generations::Reader> Generations::Begin(const GenerateSpec& spec,
   absl::StatusOr<SessionWork> work = SessionWork::Begin(session, prompt_end + spec.max_tokens,
                                                         context_->limits.query_chunk_tokens);
   if (!work.ok()) return work.status();
-  std::shared_ptr<Request> request = NewRequest(spec);
+  const int64_t tokens = static_cast<int64_t>(spec.prompt.size()) + spec.max_tokens;
+  if (absl::Status status = context_->tenants->Charge(spec.tenant, tokens); !status.ok()) {
+    return status;
+  }
+  std::shared_ptr<Request> request = NewRequest(spec, *session);
   if (!spec.request_id.empty()) {
     RequestBook& book = throw_away ? BookOf(spec.tenant) : session->requests;
     absl::Status added =
         book.Add(spec.request_id, request, context_->limits.max_requests_per_session);
-    if (!added.ok()) return added;
+    if (!added.ok()) {
+      context_->tenants->Refund(spec.tenant, tokens);
+      return added;
+    }
   }
   const memory::Position prompt_begin = request->facts.prompt_begin = session->position();
   session->log.Append(spec.prompt);
@@ -195,7 +226,8 @@ absl::StatusOr<Generations::Reader> Generations::Begin(const GenerateSpec& spec,
                        .prompt_tokens = request->facts.prompt_tokens});
   Reader reader = request->record->Attach(0);
   loop_->Add(std::make_shared<GenerationSequence>(context_, std::move(session), *std::move(work),
-                                                  std::move(request)));
+                                                  std::move(request), spec),
+             spec.tenant, spec.arrival);
   return reader;
 }
 

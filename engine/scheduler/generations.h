@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "engine/adapter_table.h"
 #include "engine/engine.h"
 #include "engine/scheduler/request_book.h"
 #include "engine/scheduler/step_loop.h"
@@ -26,10 +27,12 @@ class Generations {
  public:
   // `end_tokens` end an answer unless a request ignores them. `on_reader_change`: as
   // GenerationRecord says.
-  Generations(const EngineContext* context, SessionTable* sessions, StepLoop* loop,
-              std::vector<memory::TokenId> end_tokens, std::function<void()> on_reader_change)
+  Generations(const EngineContext* context, SessionTable* sessions, const AdapterTable* adapters,
+              StepLoop* loop, std::vector<memory::TokenId> end_tokens,
+              std::function<void()> on_reader_change)
       : context_(context),
         sessions_(sessions),
+        adapters_(adapters),
         loop_(loop),
         end_tokens_(std::move(end_tokens)),
         on_reader_change_(std::move(on_reader_change)) {}
@@ -57,14 +60,17 @@ class Generations {
                                 std::shared_ptr<Request> request);
   absl::StatusOr<Reader> Begin(const GenerateSpec& spec, std::shared_ptr<Session> session);
   absl::Status CheckBegin(const GenerateSpec& spec, const Session* session) const;
-  // Why nothing can begin now, if so.
-  absl::Status CheckRoom() const;
+  // Why the tenant can begin nothing now, if so.
+  absl::Status CheckRoom(const std::string& tenant) const;
   // Of the requests without a session.
   RequestBook& BookOf(const std::string& tenant);
-  std::shared_ptr<Request> NewRequest(const GenerateSpec& spec) const;
+  // Of a request without a session.
+  absl::StatusOr<std::shared_ptr<Session>> ThrowAway(const GenerateSpec& spec) const;
+  std::shared_ptr<Request> NewRequest(const GenerateSpec& spec, const Session& session) const;
 
   const EngineContext* context_;
   SessionTable* sessions_;
+  const AdapterTable* adapters_;
   StepLoop* loop_;
   const std::vector<memory::TokenId> end_tokens_;
   const std::function<void()> on_reader_change_;

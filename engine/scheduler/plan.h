@@ -3,10 +3,13 @@
 // Thread safety: pure. Ownership: none. Preconditions: none.
 //
 // Policy: sequences that decode (chunks of one token or none) come first, so that
-// streams never wait for a long prompt. Then the prefill chunk that was served
-// longest ago is taken in any case, so that none starves, and further ones in that
-// order while they fit the token budget. A chunk is never cut: its borders are the
-// session log's. So a step has fewer than max_batch_tokens + C rows.
+// streams never wait for a long prompt. Then the first prefill chunk is taken in any
+// case, so that none starves, and further ones in their order while they fit the token
+// budget. A chunk is never cut: its borders are the session log's. So a step has fewer
+// than max_batch_tokens + C rows.
+//
+// Order: the next is always of the tenant that was served least, what the step has of
+// it already counted; of a tenant's, the one that was served longest ago.
 #ifndef EIDETIC_ENGINE_SCHEDULER_PLAN_H_
 #define EIDETIC_ENGINE_SCHEDULER_PLAN_H_
 
@@ -28,12 +31,19 @@ struct PlanCandidate {
   bool paused = false;       // its reader is behind: leave it out
   int64_t last_step = -1;    // that it took part in; before its first, the one it was admitted at
   int64_t arrival = 0;       // rising with admission
+  int32_t tenant = 0;        // index into `tenants`
+};
+
+struct PlanTenant {
+  double weight = 1;
+  double served = 0;  // tokens computed over weight
 };
 
 // Indexes into `candidates`, in the order they stand in the batch.
 // Worked example, budget 600: decode(1), prefill(512), decode(1), prefill(100), prefill(80),
 // none served before, gives {0, 2, 1, 4}: the second prefill no longer fits, the third does.
-std::vector<int32_t> Plan(std::span<const PlanCandidate> candidates, const PlanLimits& limits);
+std::vector<int32_t> Plan(std::span<const PlanCandidate> candidates,
+                          std::span<const PlanTenant> tenants, const PlanLimits& limits);
 
 }  // namespace eidetic
 

@@ -18,6 +18,11 @@ PlanCandidate Prefill(int64_t tokens, int64_t last_step = -1) {
   return {.chunk_tokens = tokens, .last_step = last_step};
 }
 
+// Of one tenant.
+std::vector<int32_t> Plan(std::span<const PlanCandidate> candidates, const PlanLimits& limits) {
+  return eidetic::Plan(candidates, std::vector<PlanTenant>(1), limits);
+}
+
 TEST(PlanTest, WorkedExample) {
   const PlanCandidate candidates[] = {Decode(), Prefill(512), Decode(), Prefill(100), Prefill(80)};
   EXPECT_THAT(Plan(candidates, {.max_batch_sequences = 64, .max_batch_tokens = 600}),
@@ -90,6 +95,55 @@ TEST(PlanTest, NewcomersDoNotStarveALongPrompt) {
     }
   }
   EXPECT_GE(served, 50);
+}
+
+// Steps a crowd that always wants more, and gives the tokens computed for each tenant.
+std::vector<int64_t> Shares(std::vector<PlanCandidate> crowd, std::vector<PlanTenant> tenants,
+                            const PlanLimits& limits) {
+  std::vector<int64_t> tokens(tenants.size());
+  for (int64_t step = 0; step < 1000; ++step) {
+    for (int32_t i : eidetic::Plan(crowd, tenants, limits)) {
+      PlanCandidate& c = crowd[i];
+      c.last_step = step;
+      tokens[c.tenant] += c.chunk_tokens;
+      tenants[c.tenant].served += c.chunk_tokens / tenants[c.tenant].weight;
+    }
+  }
+  return tokens;
+}
+
+TEST(PlanTest, TenantsGetPlacesByWeightHoweverManySequencesTheyHave) {
+  std::vector<PlanCandidate> crowd(50, Decode());
+  for (int i = 0; i < 10; ++i) {
+    crowd.push_back(Decode());
+    crowd.back().tenant = 1;
+  }
+  const auto even = Shares(crowd, {{.weight = 1}, {.weight = 1}}, {.max_batch_sequences = 8});
+  EXPECT_NEAR(even[0], 4000, 10);
+  EXPECT_NEAR(even[1], 4000, 10);
+  const auto weighted = Shares(crowd, {{.weight = 1}, {.weight = 3}}, {.max_batch_sequences = 8});
+  EXPECT_NEAR(weighted[0], 2000, 10);
+  EXPECT_NEAR(weighted[1], 6000, 10);
+}
+
+TEST(PlanTest, TenantsGetPrefillByWeightWhateverTheirChunks) {
+  std::vector<PlanCandidate> crowd(20, Prefill(512));
+  crowd.push_back(Prefill(64));
+  crowd.back().tenant = 1;
+  crowd.push_back(Prefill(64));
+  crowd.back().tenant = 1;
+  // Both of the second tenant's fit every step beside one chunk of the first's.
+  const auto tokens = Shares(crowd, {{.weight = 1}, {.weight = 1}}, {.max_batch_tokens = 640});
+  EXPECT_EQ(tokens[1], 128 * 1000);
+  EXPECT_NEAR(tokens[0], 512 * 1000, 1024);
+}
+
+TEST(PlanTest, WhatOneTenantLeavesTheOthersTake) {
+  std::vector<PlanCandidate> crowd(20, Decode());
+  crowd[0].tenant = 1;
+  const auto tokens = Shares(crowd, {{.weight = 1}, {.weight = 1}}, {.max_batch_sequences = 8});
+  EXPECT_EQ(tokens[1], 1000);
+  EXPECT_EQ(tokens[0], 7000);
 }
 
 }  // namespace

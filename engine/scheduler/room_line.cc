@@ -22,12 +22,13 @@ void RoomLine::Begin(Request request) {
 
 void RoomLine::Try(Waiter waiter, bool first) {
   const std::optional<SessionName> session = waiter.request.session;
+  const MemoryNeed need = waiter.request.need;
   auto awake = [this, first, waiter = std::move(waiter)](const absl::Status& status) mutable {
     if (first) trying_first_ = false;
     const absl::Status begun = waiter.request.begin(status);
     if (!begun.ok()) Decide(std::move(waiter), begun);
   };
-  session ? parts_.when_awake(*session, std::move(awake)) : awake(absl::OkStatus());
+  session ? parts_.when_awake(*session, need, std::move(awake)) : awake(absl::OkStatus());
 }
 
 void RoomLine::Decide(Waiter waiter, const absl::Status& shortage) {

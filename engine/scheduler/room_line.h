@@ -16,6 +16,7 @@
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "engine/session.h"
 #include "engine/session_name.h"
 
 namespace eidetic {
@@ -24,7 +25,8 @@ class RoomLine {
  public:
   struct Parts {
     // Calls the second once the session has its memory, or with why it has not.
-    std::function<void(const SessionName&, absl::AnyInvocable<void(absl::Status)>)> when_awake;
+    std::function<void(const SessionName&, MemoryNeed, absl::AnyInvocable<void(absl::Status)>)>
+        when_awake;
     // Whether others may give memory back without being asked.
     std::function<bool()> room_may_come;
     std::function<absl::Time()> now;
@@ -35,6 +37,7 @@ class RoomLine {
 
   struct Request {
     std::optional<SessionName> session;  // that it needs awake
+    MemoryNeed need = MemoryNeed::kToStep;
     // Begins, once the session is awake, or tells why it can not. A shortage (IsShortage) is given
     // back instead, and nothing has changed.
     absl::AnyInvocable<absl::Status(const absl::Status& awake)> begin;

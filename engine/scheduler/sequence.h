@@ -15,6 +15,7 @@
 #include "engine/durable/session_journal.h"
 #include "engine/engine.h"
 #include "engine/layers/hybrid_model.h"
+#include "engine/scheduler/tenant_book.h"
 #include "engine/text/tokenizer.h"
 
 namespace eidetic {
@@ -25,6 +26,7 @@ struct EngineContext {
   EngineObserver* observer = nullptr;  // not null
   Ledger* ledger = nullptr;            // not null
   SessionJournal* journal = nullptr;   // not null
+  TenantBook* tenants = nullptr;       // not null
   std::function<absl::Time()> now;
   EngineLimits limits;
 };

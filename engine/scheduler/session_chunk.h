@@ -22,6 +22,7 @@ inline StepChunk SessionChunk(const Session& session, int32_t query_chunk_tokens
   step_chunk.recomputed = std::max<int64_t>(0, std::min(chunk.end, session.seen) - chunk.begin);
   step_chunk.memory = session.memory.get();
   step_chunk.settings = session.settings.At(chunk.begin);
+  if (session.adapter != nullptr) step_chunk.adapter = session.adapter->weights.get();
   return step_chunk;
 }
 

@@ -20,6 +20,7 @@
 #include "engine/scheduler/mailbox.h"
 #include "engine/scheduler/plan.h"
 #include "engine/scheduler/sequence.h"
+#include "engine/scheduler/tenant_book.h"
 
 namespace eidetic {
 
@@ -30,14 +31,17 @@ class StepLoop {
 
   // `on_turn` is called at the end of each turn.
   StepLoop(const EngineContext* context, HybridModel* model, memory::MemoryPool* pool,
-           Mailbox* mailbox, std::function<void()> on_turn);
+           Mailbox* mailbox, TenantBook* tenants, std::function<void()> on_turn);
 
   // Until the mailbox closes; then cancels every command and sequence.
   void Run();
 
-  // RESOURCE_EXHAUSTED when max_sequences are there; UNAVAILABLE once the device is lost.
-  absl::Status CheckRoom() const;
-  void Add(std::shared_ptr<Sequence> sequence);
+  // Whether a sequence of `tenant` may come. RESOURCE_EXHAUSTED when max_sequences are there, or as
+  // many as one tenant may have; UNAVAILABLE once the device is lost.
+  absl::Status CheckRoom(const std::string& tenant) const;
+  // `arrival`: when its request came; none: now, once it is ready.
+  void Add(std::shared_ptr<Sequence> sequence, const std::string& tenant,
+           absl::Time arrival = absl::InfinitePast());
   // Every sequence is told `why`, and ends.
   void EndAll(const absl::Status& why);
 
@@ -53,6 +57,7 @@ class StepLoop {
  private:
   struct Seat {
     std::shared_ptr<Sequence> sequence;
+    TenantBook::Account* account = nullptr;
     Sequence::State state = Sequence::State::kWaiting;
     int64_t arrival = 0;
     int64_t last_step = 0;  // see PlanCandidate
@@ -65,12 +70,23 @@ class StepLoop {
   bool Step();
   // Asks every sequence for its state; those that have ended leave.
   void LookAtAll();
-  // Room for the chunk, which was promised when its sequence was admitted. False while others share
-  // what has to move for it; a sequence that this holds up too long ends.
+  // Room for the chunk, which was promised when its sequence was admitted, and the late pages that
+  // its last try wanted. False while others share what has to move for it, and while pages are
+  // read; a sequence that room holds up too long ends.
   bool MakeReady(Seat* seat, const StepChunk& chunk, absl::Time now);
-  // The ready sequences' next chunks, and what Plan is to know of them.
-  void Collect(std::vector<Seat*>* seats, std::vector<StepChunk>* chunks,
-               std::vector<PlanCandidate>* candidates);
+  // The ready sequences' next chunks, and what Plan is to know of them and of their tenants.
+  struct Crowd {
+    std::vector<Seat*> seats;
+    std::vector<StepChunk> chunks;
+    std::vector<PlanCandidate> candidates;
+    std::vector<PlanTenant> tenants;
+    std::vector<const TenantBook::Account*> accounts;  // of the tenants
+
+    int32_t TenantOf(const TenantBook::Account* account, double weight);
+  };
+  Crowd Collect();
+  // Whether it waits, since its tenant has as many at work as it may.
+  bool Queues(const Seat& seat) const;
   void RunBatch(const std::vector<Seat*>& seats, const std::vector<StepChunk>& batch);
   void Observe(const std::vector<StepChunk>& batch, double seconds,
                const RetrievalStats& retrieval);
@@ -82,6 +98,7 @@ class StepLoop {
   HybridModel* model_;
   memory::MemoryPool* pool_;
   Mailbox* mailbox_;
+  TenantBook* tenants_;
   std::function<void()> on_turn_;
   std::vector<Seat> seats_;
   absl::Status lost_;  // not OK: why nothing runs any more

@@ -17,8 +17,8 @@ namespace {
 using google::protobuf::FieldDescriptor;
 using google::protobuf::Message;
 
-constexpr std::array<std::string_view, 4> kResourceFields = {"name", "parent", "session",
-                                                             "snapshot"};
+constexpr std::array<std::string_view, 5> kResourceFields = {"name", "parent", "session",
+                                                             "snapshot", "adapter"};
 constexpr std::string_view kTenants = "tenants/";
 
 // What stands between "tenants/" and the next '/', of whatever form.
@@ -37,6 +37,9 @@ absl::Status Absent(const Message& request, const std::string& field, const std:
   }
   if (const auto snapshot = SnapshotName::Parse(resource, field); snapshot.ok()) {
     return NoSuchSession(snapshot->session);
+  }
+  if (const auto adapter = AdapterName::Parse(resource, field); adapter.ok()) {
+    return NoSuchAdapter(*adapter);
   }
   return absl::NotFoundError(absl::StrCat(field, ": there is no such resource"));
 }
@@ -84,7 +87,9 @@ absl::Status CheckResources(const Caller& caller, const Message& request) {
       continue;
     }
     const std::string act = ActOf(request);
-    if (!own || act.starts_with("Delete")) AuditCall(caller, act, resource);
+    const bool administers =
+        act.starts_with("Delete") || act == "LoadAdapter" || act == "UnloadAdapter";
+    if (!own || administers) AuditCall(caller, act, resource);
   }
   return absl::OkStatus();
 }

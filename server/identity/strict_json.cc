@@ -107,6 +107,16 @@ absl::StatusOr<std::string> JsonObject::Text(const char* name, size_t max) const
   return **std::move(text);
 }
 
+absl::StatusOr<std::optional<double>> JsonObject::OptionalNumber(const char* name, double least,
+                                                                 double most) const {
+  const auto found = value_->find(name);
+  if (found == value_->end()) return std::optional<double>();
+  if (!found->is_number()) return Refuse(name, "must be a number");
+  const double value = found->get<double>();
+  if (value >= least && value <= most) return std::optional<double>(value);
+  return Refuse(name, absl::StrCat("must be from ", least, " to ", most));
+}
+
 absl::Status JsonObject::ForEach(const char* name,
                                  const std::function<absl::Status(const JsonObject&)>& take) const {
   const auto found = value_->find(name);

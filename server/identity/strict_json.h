@@ -36,6 +36,9 @@ class JsonObject {
   absl::StatusOr<std::string> Text(const char* name, size_t max) const;
   // The same, if it is there.
   absl::StatusOr<std::optional<std::string>> OptionalText(const char* name, size_t max) const;
+  // A number from `least` to `most`, if it is there.
+  absl::StatusOr<std::optional<double>> OptionalNumber(const char* name, double least,
+                                                       double most) const;
   // Calls `take` with each object of the array `name`; a missing one has none.
   absl::Status ForEach(const char* name,
                        const std::function<absl::Status(const JsonObject&)>& take) const;

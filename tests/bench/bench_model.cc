@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "tests/bench/random_adapter.h"
+
 namespace eidetic::bench {
 namespace {
 
@@ -28,6 +30,13 @@ BenchModel::BenchModel(const Options& options, Backend* backend)
                            .max_promoted_pages = options.max_promoted_pages,
                            .max_state_slots = options.max_state_slots},
       backend->host_arena());
+}
+
+const ModelAdapter* BenchModel::AddRandomAdapter(int32_t rank, bool all_projections) {
+  const RandomAdapter drawn(model_->description(), rank, all_projections, adapters_.size());
+  auto adapter = model_->LoadAdapter(drawn.Weights());
+  CHECK(adapter.ok()) << adapter.status();
+  return adapters_.emplace_back(*std::move(adapter)).get();
 }
 
 BenchSession BenchModel::NewSession(const memory::SpanSettings& settings) {
@@ -55,6 +64,7 @@ bool BenchModel::Prefill(std::span<BenchSession> sessions) {
     step.kind = chunk.kind;
     step.memory = session.memory.get();
     step.settings = session.settings;
+    step.adapter = session.adapter;
   }
   if (chunks.empty()) return false;
   model_->Submit(std::move(chunks));
@@ -133,6 +143,7 @@ RetrievalStats BenchModel::Decode(std::span<BenchSession* const> sessions) {
     step.kind = memory::TokenKind::kGenerated;
     step.memory = session->memory.get();
     step.settings = session->settings;
+    step.adapter = session->adapter;
     step.output = ChunkOutput::kSample;
     step.sample = {.params = &kGreedy, .position = begin + 1};
   }

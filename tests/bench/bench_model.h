@@ -26,6 +26,7 @@ struct BenchSession {
   memory::TokenLog log;
   std::unique_ptr<memory::SessionMemory> memory;
   memory::TokenId next = 100;  // the token that the last step drew
+  const ModelAdapter* adapter = nullptr;
 };
 
 class BenchModel {
@@ -41,6 +42,8 @@ class BenchModel {
   };
   BenchModel(const Options& options, Backend* backend);
 
+  // Adapters of random numbers, which live as long as the model.
+  const ModelAdapter* AddRandomAdapter(int32_t rank, bool all_projections);
   BenchSession NewSession(const memory::SpanSettings& settings);
   // Computes `tokens` as the session's continuation.
   void Append(BenchSession* session, std::span<const memory::TokenId> tokens);
@@ -72,6 +75,7 @@ class BenchModel {
   const Options options_;
   ReplayBackend backend_;
   std::unique_ptr<HybridModel> model_;
+  std::vector<std::shared_ptr<const ModelAdapter>> adapters_;
   std::unique_ptr<memory::MemoryPool> pool_;
 };
 

@@ -1,7 +1,7 @@
 // Decode steps of any model at any history and batch, against the memory's roof.
 //
 //   decode_bench --text FILE [--device cuda] [--model DIR|CONFIG.json] [--histories 4096,131072]
-//                [--batches 1] [--policies se_attn,full]
+//                [--batches 1] [--policies se_attn,full] [--adapters 0,16]
 //
 // A config.json makes a model of random weights; its sessions get histories of real keys
 // without being computed (real_keys.h). Prints one `bench` line a measurement. The bytes that a
@@ -33,6 +33,10 @@ ABSL_FLAG(std::vector<std::string>, histories, std::vector<std::string>({"4096",
 ABSL_FLAG(std::vector<std::string>, batches, {"1"}, "sequences of a step");
 ABSL_FLAG(std::vector<std::string>, policies, std::vector<std::string>({"se_attn", "full"}),
           "se_attn, full, window");
+ABSL_FLAG(std::vector<std::string>, adapters, {"0"},
+          "random adapters that the sessions share, each as often; 0: the base alone");
+ABSL_FLAG(int32_t, adapter_rank, 16, "of their deltas");
+ABSL_FLAG(bool, adapt_mamba, false, "deltas of Mamba's in_proj and out_proj too");
 ABSL_FLAG(int32_t, key_tokens, 131072, "tokens that the demo model reads");
 ABSL_FLAG(double, distant_host_share, 0,
           "of the distant blocks' pages, the oldest ones, those in pinned host memory");
@@ -44,6 +48,7 @@ ABSL_FLAG(int32_t, candidate_budget, 1024, "two-stage: blocks re-ranked at most"
 ABSL_FLAG(int32_t, scan_channels, 0, "channels of a first partial scan; 0: all at once");
 ABSL_FLAG(int32_t, hit_steps, 8,
           "further steps whose choices are compared with the exact rule's; 0: none");
+ABSL_FLAG(bool, cuda_bf16_state, false, "as of eidetic-server");
 ABSL_FLAG(bool, roofs, true, "measure copy and product rates first");
 
 namespace eidetic::bench {
@@ -86,7 +91,7 @@ StepBytes CountBytes(const BenchModel& model, const memory::SpanSettings& settin
   const int64_t embedding = d.tied_embeddings ? 0 : int64_t{d.vocab_size} * d.d_model;
   StepBytes bytes;
   bytes.weights = 2.0 * (model.model().parameter_count() - embedding);
-  bytes.states = 2.0 * batch * StateElements(d) * sizeof(float);
+  bytes.states = 2.0 * batch * model.geometry().state_bytes;
   for (const LayerDescription& layer : d.layers) {
     if (layer.mixer != MixerKind::kAttention) continue;
     const SpanPlan plan = PlanSpan(settings, layout.block_size, layer.retrieves, history,
@@ -148,12 +153,14 @@ int64_t MoveOldest(const BenchModel& model, const memory::SpanSettings& settings
 }
 
 void BenchPoint(BenchModel* model, const RealKeys& keys, const std::string& policy, int64_t batch,
-                int64_t history, const Roofs& roofs) {
+                int64_t history, std::span<const ModelAdapter* const> adapters,
+                const Roofs& roofs) {
   const memory::SpanSettings settings = SettingsFor(policy);
   std::vector<BenchSession> sessions;
   int64_t host_pages = 0;
   for (int64_t i = 0; i < batch; ++i) {
     sessions.push_back(model->NewSession(settings));
+    if (!adapters.empty()) sessions.back().adapter = adapters[i % adapters.size()];
     model->Fill(&sessions.back(), keys, history, i * 4099);
     // At once: all histories together may be more than the device holds.
     host_pages += MoveOldest(*model, settings, &sessions.back());
@@ -181,13 +188,14 @@ void BenchPoint(BenchModel* model, const RealKeys& keys, const std::string& poli
   const StepBytes bytes = CountBytes(*model, settings, batch, history);
   const double choices = std::max<double>(1, stats.choices);
   std::printf(
-      "bench name=decode model=%s policy=%s batch=%lld history_tokens=%lld step_ms=%.4f "
+      "bench name=decode model=%s policy=%s batch=%lld history_tokens=%lld adapters=%zu "
+      "step_ms=%.4f "
       "p99_ms=%.4f tokens_per_second=%.1f must_move_gb=%.4f index_gb=%.4f roof_ratio=%.3f "
       "candidate_blocks_per_choice=%.1f share_proven=%.4f hit_at_%d=%.4f "
       "distant_host_share=%.3f session_device_mb=%.1f session_host_mb=%.1f\n",
       absl::GetFlag(FLAGS_model).c_str(), policy.c_str(), static_cast<long long>(batch),
-      static_cast<long long>(history), step * 1e3, Quantile(seconds, 0.99) * 1e3, batch / step,
-      bytes.must() / 1e9, bytes.index / 1e9,
+      static_cast<long long>(history), adapters.size(), step * 1e3, Quantile(seconds, 0.99) * 1e3,
+      batch / step, bytes.must() / 1e9, bytes.index / 1e9,
       roofs.copy_bytes_per_second > 0 ? bytes.must() / roofs.copy_bytes_per_second / step : 0.0,
       stats.candidates_read / choices, stats.proven / choices, settings.span_blocks, hits,
       absl::GetFlag(FLAGS_distant_host_share), device_bytes / 1e6,
@@ -209,7 +217,8 @@ std::string ReadFile(const std::string& path) {
 }
 
 void Run() {
-  auto created = CreateBackend({.device = absl::GetFlag(FLAGS_device)});
+  auto created = CreateBackend({.device = absl::GetFlag(FLAGS_device),
+                                .cuda = {.bf16_state = absl::GetFlag(FLAGS_cuda_bf16_state)}});
   CHECK(created.ok()) << created.status();
   Backend* backend = created->get();
   Roofs roofs;
@@ -233,10 +242,18 @@ void Run() {
                     .max_promoted_pages = absl::GetFlag(FLAGS_promoted_pages),
                     .max_state_slots = static_cast<int32_t>(2 * most + 2)},
                    backend);
+  const std::vector<int64_t> counts = Numbers(absl::GetFlag(FLAGS_adapters));
+  std::vector<const ModelAdapter*> adapters;
+  while (std::ssize(adapters) < *std::max_element(counts.begin(), counts.end())) {
+    adapters.push_back(model.AddRandomAdapter(absl::GetFlag(FLAGS_adapter_rank),
+                                              absl::GetFlag(FLAGS_adapt_mamba)));
+  }
   for (const int64_t history : histories) {
     for (const int64_t batch : batches) {
       for (const std::string& policy : absl::GetFlag(FLAGS_policies)) {
-        BenchPoint(&model, keys, policy, batch, history, roofs);
+        for (const int64_t count : counts) {
+          BenchPoint(&model, keys, policy, batch, history, std::span(adapters).first(count), roofs);
+        }
       }
     }
   }

@@ -28,6 +28,7 @@ ABSL_FLAG(std::string, device, "cuda", "as of eidetic-server");
 ABSL_FLAG(std::string, model, "tests/bench/models/B.json", "model folder, or a config.json");
 ABSL_FLAG(int32_t, sequences, 16, "sequences of a step");
 ABSL_FLAG(int32_t, tokens, 8192, "tokens of each");
+ABSL_FLAG(bool, cuda_bf16_state, false, "as of eidetic-server");
 ABSL_FLAG(int32_t, runs, 10, "timed runs of the scan");
 
 namespace eidetic::bench {
@@ -159,7 +160,8 @@ void BenchModelPrefill(Backend* backend, const Roofs& roofs) {
 }
 
 void Run() {
-  auto created = CreateBackend({.device = absl::GetFlag(FLAGS_device)});
+  auto created = CreateBackend({.device = absl::GetFlag(FLAGS_device),
+                                .cuda = {.bf16_state = absl::GetFlag(FLAGS_cuda_bf16_state)}});
   CHECK(created.ok()) << created.status();
   const Roofs roofs = MeasureRoofs(created->get());
   PrintRoofs(**created, roofs);

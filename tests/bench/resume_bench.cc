@@ -1,5 +1,7 @@
 // What a session costs when it is next needed: from the device's memory, from pinned host memory,
-// from its checkpoint on the disk, and computed again from its log.
+// from its checkpoint on the disk, and computed again from its log. From the disk twice: until its
+// next tokens (`disk_seconds`), and until all of it is there (`disk_whole_seconds`, of which the
+// rates are).
 //
 //   resume_bench --folder DIR [--device cpu] [--model DIR|CONFIG.json] [--tokens 8192,131072]
 //
@@ -7,6 +9,7 @@
 // disk and bus as the same run finds them. It asserts nothing.
 #include <glog/logging.h>
 
+#include <atomic>
 #include <cstdio>
 #include <filesystem>
 #include <optional>
@@ -22,6 +25,7 @@
 #include "engine/model/model_description.h"
 #include "tests/bench/disk_rates.h"
 #include "tests/bench/engine_calls.h"
+#include "tests/bench/generation_listener.h"
 #include "tests/bench/measure.h"
 
 ABSL_FLAG(std::string, folder, "", "a folder to be made, and removed, on the disk to measure");
@@ -38,8 +42,20 @@ constexpr int64_t kAppend = 8192;  // tokens
 constexpr uint64_t kWeightSeed = 1;
 const SessionName kName{"bench", "long"};
 
+// When the engine last drew a token: readers hear of it once it is durable.
+class Draws : public EngineObserver {
+ public:
+  void OnFirstToken(double) override { last_ = NowSeconds(); }
+  void OnInterToken(double) override { last_ = NowSeconds(); }
+  double last() const { return last_; }
+
+ private:
+  std::atomic<double> last_ = 0;
+};
+
 struct Bench {
   Backend* backend;
+  Draws* draws;
   std::filesystem::path model, folder;
   int64_t tokens = 0;
   int64_t layers = 0;  // of attention
@@ -57,7 +73,8 @@ std::unique_ptr<Engine> Open(const Bench& bench, double device_share = 1) {
     limits.memory.max_promoted_pages = 0;
   }
   limits.memory.max_state_slots = 8;
-  const Engine::Options options = {.limits = limits, .data_folder = bench.folder};
+  const Engine::Options options = {
+      .limits = limits, .observer = bench.draws, .data_folder = bench.folder};
   auto engine = std::filesystem::is_directory(bench.model)
                     ? Engine::Create(bench.model, bench.backend, options)
                     : Engine::CreateRandom(bench.model, kWeightSeed, absl::GetFlag(FLAGS_demo),
@@ -66,17 +83,32 @@ std::unique_ptr<Engine> Open(const Bench& bench, double device_share = 1) {
   return *std::move(engine);
 }
 
-// Seconds until one more token is computed.
-double Resume(Engine& engine) {
+// Seconds until a prompt of one token was answered with a second token, the first that retrieval
+// had a part in.
+double Resume(const Bench& bench, Engine& engine) {
+  GenerateSpec spec;
+  spec.session = kName;
+  spec.tenant = kName.tenant;
+  spec.prompt = {100};
+  spec.sampling.temperature = 0;
+  spec.max_tokens = 2;
+  spec.ignore_end_tokens = true;
+  const double begin = NowSeconds();
+  GenerationListener::Start(&engine, spec)->WaitForEnd();
+  return bench.draws->last() - begin;
+}
+
+// Seconds until the session has all of its memory: a score forks it.
+double ResumeWhole(Engine& engine) {
   const double begin = NowSeconds();
   Await<std::vector<SampledToken>>(
-      [&](auto done) { engine.Score(kName, {}, {100}, 0, nullptr, done); });
+      [&](auto done) { engine.Score(kName, {}, "bench", {100}, 0, nullptr, done); });
   return NowSeconds() - begin;
 }
 
-double Median3(Engine& engine) {
+double Median3(const Bench& bench, Engine& engine) {
   std::vector<double> seconds;
-  for (int i = 0; i < 3; ++i) seconds.push_back(Resume(engine));
+  for (int i = 0; i < 3; ++i) seconds.push_back(Resume(bench, engine));
   return Median(seconds);
 }
 
@@ -98,6 +130,7 @@ double Compute(const Bench& bench, Engine* engine) {
 
 struct Figures {
   double compute = 0, memory = 0, write = 0, disk = 0, cached = 0;  // seconds
+  double disk_whole = 0, cached_whole = 0;
   std::optional<double> host;
   int64_t bytes = 0;  // of the checkpoint
   DiskRates rates;
@@ -108,7 +141,7 @@ Figures Measure(const Bench& bench) {
   {
     auto engine = Open(bench);
     figures.compute = Compute(bench, engine.get());
-    figures.memory = Median3(*engine);
+    figures.memory = Median3(bench, *engine);
     const double begin = NowSeconds();
     CheckpointAll(engine.get());
     figures.write = NowSeconds() - begin;
@@ -117,12 +150,15 @@ Figures Measure(const Bench& bench) {
   figures.rates = MeasureDisk(extents, bench.folder / "rate");
   figures.bytes = figures.rates.bytes;
   DropCaches(extents);
-  figures.disk = Resume(*Open(bench));
-  figures.cached = Resume(*Open(bench));
+  figures.disk = Resume(bench, *Open(bench));
+  figures.cached = Resume(bench, *Open(bench));
+  figures.cached_whole = ResumeWhole(*Open(bench));
+  DropCaches(extents);
+  figures.disk_whole = ResumeWhole(*Open(bench));
   if (bench.backend->host_arena() != nullptr) {
     auto engine = Open(bench, /*device_share=*/0.1);
-    Resume(*engine);
-    figures.host = Median3(*engine);
+    Resume(bench, *engine);
+    figures.host = Median3(bench, *engine);
   }
   return figures;
 }
@@ -144,15 +180,17 @@ void Print(const Bench& bench, const Figures& f, double bus) {
               static_cast<long long>(bench.tokens), static_cast<long long>(f.bytes));
   std::printf(" compute_seconds=%.3f memory_seconds=%.5f", f.compute, f.memory);
   if (f.host) std::printf(" host_seconds=%.5f host_ratio=%.0f", *f.host, f.compute / *f.host);
-  std::printf(" disk_seconds=%.4f cached_seconds=%.4f write_seconds=%.3f", f.disk, f.cached,
-              f.write);
+  std::printf(
+      " disk_seconds=%.4f cached_seconds=%.4f disk_whole_seconds=%.4f"
+      " cached_whole_seconds=%.4f write_seconds=%.3f",
+      f.disk, f.cached, f.disk_whole, f.cached_whole, f.write);
   std::printf(" memory_ratio=%.0f disk_ratio=%.1f cached_ratio=%.1f", f.compute / f.memory,
               f.compute / f.disk, f.compute / f.cached);
   const auto bytes = static_cast<double>(f.bytes);
   std::printf(
       " load_gb_per_second=%.3f cached_load_gb_per_second=%.3f write_gb_per_second=%.3f"
       " disk_read_gb_per_second=%.3f disk_write_gb_per_second=%.3f bus_gb_per_second=%.3f\n",
-      bytes / f.disk / 1e9, bytes / f.cached / 1e9, bytes / f.write / 1e9,
+      bytes / f.disk_whole / 1e9, bytes / f.cached_whole / 1e9, bytes / f.write / 1e9,
       f.rates.read_bytes_per_second / 1e9, f.rates.write_bytes_per_second / 1e9, bus / 1e9);
   std::fflush(stdout);
 }
@@ -168,8 +206,10 @@ void Run() {
   auto backend = CreateBackend({.device = absl::GetFlag(FLAGS_device)});
   CHECK(backend.ok()) << backend.status();
   const double bus = BusBytesPerSecond(backend->get());
+  Draws draws;
   for (const std::string& word : absl::GetFlag(FLAGS_tokens)) {
     Bench bench = {.backend = backend->get(),
+                   .draws = &draws,
                    .model = model,
                    .folder = folder,
                    .layers = description->attention_layers()};

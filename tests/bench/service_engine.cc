@@ -29,8 +29,9 @@ EngineLimits LimitsFor(const ServiceOptions& options) {
   limits.memory.max_pages =
       static_cast<int32_t>(2 * all_blocks * std::max<int64_t>(1, description->attention_layers()));
   limits.memory.max_state_slots = 4 * sequences;
-  limits.plan.max_batch_sequences = sequences;
-  limits.max_sequences = 2 * sequences;
+  limits.plan.max_batch_sequences =
+      options.max_batch_sequences > 0 ? options.max_batch_sequences : sequences;
+  limits.max_sequences = limits.max_tenant_sequences = 2 * sequences;
   limits.max_generated_tokens = std::max(limits.max_generated_tokens, options.tokens);
   return limits;
 }

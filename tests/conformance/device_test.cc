@@ -125,6 +125,35 @@ TEST_F(DeviceTest, Bf16ChoosesAlikeWhereTheMarginIsClear) {
   EXPECT_LT(divergence / rows, 0.01);
 }
 
+// Rounding errors of a state that is read and rounded at every token could add up: 4,096 tokens.
+TEST_F(DeviceTest, StatesInBf16DriftLittle) {
+  constexpr int kQuarters = 4, kTokens = 1024;
+  ModelRunner exact(kDemo, {.device = "cuda"}),
+      rounded(kDemo, {.device = "cuda", .bf16_state = true});
+  TestSession sessions[] = {exact.NewSession({}), rounded.NewSession({})};
+  for (TestSession& session : sessions) session.log.Append(Prompt(9));
+  exact.Drain(&sessions[0]);
+  rounded.Drain(&sessions[1]);
+  double divergence[kQuarters] = {};
+  int64_t alike = 0;
+  for (int i = 0; i < kQuarters * kTokens; ++i) {
+    const std::vector<float>&want = sessions[0].logits, &got = sessions[1].logits;
+    divergence[i / kTokens] += Divergence(want, got) / kTokens;
+    alike += TopTwo(want).first == TopTwo(got).first;
+    // Drawn by position among the likeliest two, so that the text does not run in a circle.
+    const auto [first, second] = TopTwo(want);
+    const auto next = static_cast<TokenId>(i % 7 == 0 ? second : first);
+    for (TestSession& session : sessions) session.log.AppendGenerated(next);
+    exact.Drain(&sessions[0]);
+    rounded.Drain(&sessions[1]);
+  }
+  std::printf(
+      "bench name=bf16_state tokens=%d top_1_alike=%.4f mean_kl_by_quarter=%.3g,%.3g,%.3g,%.3g\n",
+      kQuarters * kTokens, static_cast<double>(alike) / (kQuarters * kTokens), divergence[0],
+      divergence[1], divergence[2], divergence[3]);
+  for (const double quarter : divergence) EXPECT_LT(quarter, 0.01);
+}
+
 TEST_F(DeviceTest, BatchInvariantModeIsBitwise) {
   ModelRunner gpu(kDemo, {.device = "cuda", .batch_invariant = true});
   std::vector<TestSession> alone, together;

@@ -13,10 +13,11 @@ namespace eidetic {
 namespace {
 
 std::unique_ptr<Backend> MakeBackend(const ModelRunner::Options& options) {
-  auto backend = CreateBackend(
-      {.device = options.device,
-       .cpu = {.threads = options.threads},
-       .cuda = {.float32 = options.float32, .batch_invariant = options.batch_invariant}});
+  auto backend = CreateBackend({.device = options.device,
+                                .cpu = {.threads = options.threads},
+                                .cuda = {.float32 = options.float32,
+                                         .batch_invariant = options.batch_invariant,
+                                         .bf16_state = options.bf16_state}});
   CHECK(backend.ok()) << backend.status();
   return *std::move(backend);
 }
@@ -37,6 +38,14 @@ ModelRunner::ModelRunner(const std::filesystem::path& folder, const Options& opt
       backend_.host_arena() == nullptr ? &host_arena_ : backend_.host_arena());
 }
 
+std::shared_ptr<const ModelAdapter> ModelRunner::LoadAdapter(const std::filesystem::path& folder) {
+  const auto weights = AdapterWeights::Open(folder);
+  CHECK(weights.ok()) << weights.status();
+  auto adapter = model_->LoadAdapter(**weights);
+  CHECK(adapter.ok()) << adapter.status();
+  return *std::move(adapter);
+}
+
 TestSession ModelRunner::NewSession(const memory::SpanSettings& settings) {
   TestSession session;
   session.settings = settings;
@@ -54,6 +63,7 @@ TestSession ModelRunner::Fork(const TestSession& parent, const memory::SpanSetti
   TestSession child;
   child.settings = settings;
   child.log = parent.log;
+  child.adapter = parent.adapter;
   child.logits = parent.logits;
   absl::StatusOr<std::unique_ptr<memory::SessionMemory>> memory =
       parent.memory->Fork(memory::SummaryFor(settings, pool_->geometry().bounding));
@@ -78,6 +88,7 @@ RetrievalStats ModelRunner::Step(std::span<TestSession* const> sessions) {
     step.kind = chunk.kind;
     step.memory = session->memory.get();
     step.settings = session->settings;
+    step.adapter = session->adapter.get();
     step.output = ChunkOutput::kSample;
     static const SamplingParams kGreedy = {.temperature = 0.0f};
     step.sample = {.params = &kGreedy, .position = chunk.end};
@@ -90,6 +101,7 @@ RetrievalStats ModelRunner::Step(std::span<TestSession* const> sessions) {
   std::vector<std::vector<float>> logits = backend_.TakeLogits();
   CHECK_EQ(logits.size(), stepped.size());
   for (size_t i = 0; i < stepped.size(); ++i) {
+    if (stepped[i]->memory->missed()) continue;
     stepped[i]->memory->Publish(ends[i]);
     stepped[i]->logits = std::move(logits[i]);
   }
@@ -117,6 +129,7 @@ std::vector<std::vector<float>> ModelRunner::Append(TestSession* session,
     step.kind = chunk.kind;
     step.memory = session->memory.get();
     step.settings = session->settings;
+    step.adapter = session->adapter.get();
     step.output = ChunkOutput::kScore;
     step.targets = ids;
     model_->Submit({step});

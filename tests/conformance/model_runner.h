@@ -29,6 +29,7 @@ struct TestSession {
   memory::TokenLog log;
   std::unique_ptr<memory::SessionMemory> memory;
   std::vector<float> logits;
+  std::shared_ptr<const ModelAdapter> adapter;  // null: the base model
 };
 
 class ModelRunner {
@@ -38,6 +39,7 @@ class ModelRunner {
     std::string device = "cpu";  // as BackendOptions
     bool float32 = false;        // on a GPU: compute in float32
     bool batch_invariant = false;
+    bool bf16_state = false;
     int32_t block_tokens = 32;
     int32_t query_chunk_tokens = 512;
     int32_t max_pages = 1 << 14;
@@ -48,6 +50,8 @@ class ModelRunner {
   explicit ModelRunner(const std::filesystem::path& folder) : ModelRunner(folder, Options()) {}
   ModelRunner(const std::filesystem::path& folder, const Options& options);
 
+  // Of a folder in PEFT's form.
+  std::shared_ptr<const ModelAdapter> LoadAdapter(const std::filesystem::path& folder);
   TestSession NewSession(const memory::SpanSettings& settings);
   TestSession Fork(const TestSession& parent);
   // With other settings for what is computed from now on.

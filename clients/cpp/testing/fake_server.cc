@@ -263,6 +263,29 @@ class FakeServer::Models final : public v1::ModelService::Service {
     return grpc::Status::OK;
   }
 
+  grpc::Status LoadAdapter(grpc::ServerContext*, const v1::LoadAdapterRequest* request,
+                           v1::Adapter* adapter) override {
+    adapter->set_name(request->parent() + "/adapters/" + request->adapter_id());
+    adapter->set_folder(request->folder());
+    std::lock_guard lock(fake_.mutex_);
+    fake_.adapters_[adapter->name()] = *adapter;
+    return grpc::Status::OK;
+  }
+
+  grpc::Status UnloadAdapter(grpc::ServerContext*, const v1::UnloadAdapterRequest* request,
+                             google::protobuf::Empty*) override {
+    std::lock_guard lock(fake_.mutex_);
+    return fake_.adapters_.erase(request->name()) > 0 ? grpc::Status::OK
+                                                      : NotFound(request->name());
+  }
+
+  grpc::Status ListAdapters(grpc::ServerContext*, const v1::ListAdaptersRequest*,
+                            v1::ListAdaptersResponse* response) override {
+    std::lock_guard lock(fake_.mutex_);
+    for (const auto& [name, adapter] : fake_.adapters_) *response->add_adapters() = adapter;
+    return grpc::Status::OK;
+  }
+
   grpc::Status GetModel(grpc::ServerContext*, const v1::GetModelRequest* request,
                         v1::Model* model) override {
     if (request->name() != "models/fake") return NotFound(request->name());

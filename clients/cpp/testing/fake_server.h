@@ -86,7 +86,8 @@ class FakeServer {
   Record* Find(const std::string& name);
 
   mutable std::mutex mutex_;
-  std::map<std::string, Record> records_;  // by name; with mutex_
+  std::map<std::string, Record> records_;        // by name; with mutex_
+  std::map<std::string, v1::Adapter> adapters_;  // by name; with mutex_
   std::vector<v1::GenerateRequest> generate_requests_;
   int drawn_ids_ = 0;
   std::string authorization_;

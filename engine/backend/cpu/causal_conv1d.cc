@@ -22,17 +22,18 @@ inline constexpr int64_t kItemChannels = 64;
 // Channels [begin, begin + count) of one sequence.
 class ConvItem {
  public:
-  ConvItem(const CausalConv1dParams& params, const StateSpan& sequence, int64_t begin)
+  ConvItem(const CausalConv1dParams& params, const StateSpan& sequence, const ConvWeights& weights,
+           int64_t begin)
       : params_(params),
         begin_(begin),
         count_(std::min(kItemChannels, params.channels - begin)),
         x_(static_cast<const float*>(params.x) + sequence.row_begin * params.x_stride + begin) {
     bias_.fill(0.0f);
-    if (params.bias != nullptr) std::copy_n(params.bias + begin, count_, bias_.data());
+    if (weights.bias != nullptr) std::copy_n(weights.bias + begin, count_, bias_.data());
     for (int64_t j = 0; j < params.width; ++j) {
       weight_[j].fill(0.0f);
       for (int64_t c = 0; c < count_; ++c) {
-        weight_[j][c] = params.weight[(begin + c) * params.width + j];
+        weight_[j][c] = weights.weight[(begin + c) * params.width + j];
       }
     }
     const float* state = StateIn(sequence, params.state_offset) + begin;
@@ -83,7 +84,8 @@ void CausalConv1dOnTarget(const CausalConv1dParams& params, ThreadPool* pool) {
   const auto sequences = static_cast<int64_t>(params.sequences.size());
   pool->ParallelFor(sequences * items, [&](int64_t item, int) {
     const StateSpan& sequence = params.sequences[item / items];
-    ConvItem(params, sequence, item % items * kItemChannels).Run(sequence);
+    const ConvWeights weights = WeightsOf(params, static_cast<size_t>(item / items));
+    ConvItem(params, sequence, weights, item % items * kItemChannels).Run(sequence);
   });
 }
 

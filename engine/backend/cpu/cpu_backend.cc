@@ -11,6 +11,7 @@
 #include "engine/backend/cpu/append_kv.h"
 #include "engine/backend/cpu/causal_conv1d.h"
 #include "engine/backend/cpu/embed.h"
+#include "engine/backend/cpu/low_rank.h"
 #include "engine/backend/cpu/mat_mul.h"
 #include "engine/backend/cpu/packed_matrix.h"
 #include "engine/backend/cpu/retrieve_span.h"
@@ -54,6 +55,7 @@ class CpuBackend : public Backend {
   memory::BlockIndexer* indexer() override { return &indexer_; }
   size_t activation_bytes() const override { return sizeof(float); }
   int32_t kv_element_bytes() const override { return sizeof(float); }
+  bool finds_late_pages() const override { return true; }
 
   absl::StatusOr<std::unique_ptr<Matrix>> LoadMatrix(const TensorView& view) override {
     return LoadStacked({&view, 1});
@@ -76,6 +78,10 @@ class CpuBackend : public Backend {
   void MatMul(const MatMulParams& params) override {
     CheckParams(params);
     mat_mul_.Run(this, params, [this](const MatMulParams& plain) { cpu::MatMul(plain, &pool_); });
+  }
+  void LowRank(const LowRankParams& params) override {
+    CheckParams(params);
+    cpu::LowRank(params, &pool_);
   }
   void CausalConv1d(const CausalConv1dParams& params) override {
     CheckParams(params);

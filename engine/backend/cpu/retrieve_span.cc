@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <utility>
 
 namespace eidetic::cpu {
 namespace {
@@ -11,6 +12,7 @@ namespace {
 struct Outcome {
   int64_t candidates_read = 0;
   bool proven = false;
+  std::vector<memory::BlockIndex> late;
 };
 
 // The queries of one chunk and KV head, [row][query head of the group][head_dim].
@@ -31,7 +33,7 @@ Outcome Choose(const RetrieveSpanParams& params, int64_t request_index, int32_t 
   const AttentionChunk& chunk = params.chunks[request.chunk];
   GatherQueries(params, chunk, kv_head, &scratch->queries);
   const int32_t group = params.q_heads / params.layout.kv_heads;
-  const memory::SpanChoice choice =
+  memory::SpanChoice choice =
       memory::ChooseSpan(params.layout,
                          {.queries = scratch->queries.data(),
                           .query_count = static_cast<int32_t>(chunk.row_count * group),
@@ -49,9 +51,15 @@ Outcome Choose(const RetrieveSpanParams& params, int64_t request_index, int32_t 
   CHECK_LE(choice.blocks.size(), static_cast<size_t>(params.max_span));
   int32_t* out =
       params.blocks + (request_index * params.layout.kv_heads + kv_head) * params.max_span;
+  for (memory::BlockIndex& block : choice.blocks) {
+    if (chunk.pages[block] != nullptr) continue;
+    choice.late.push_back(block);
+    CHECK(chunk.pages[request.first] != nullptr) << "a session's first distant block is never late";
+    block = request.first;
+  }
   int32_t* end = std::copy(choice.blocks.begin(), choice.blocks.end(), out);
   std::fill(end, out + params.max_span, -1);
-  return {choice.candidates_read, choice.proven};
+  return {choice.candidates_read, choice.proven, std::move(choice.late)};
 }
 
 }  // namespace
@@ -65,6 +73,12 @@ void RetrieveSpan(const RetrieveSpanParams& params, std::vector<RetrievalScratch
     outcomes[item] =
         Choose(params, item / heads, static_cast<int32_t>(item % heads), &(*scratch)[worker]);
   });
+  for (size_t item = 0; item < outcomes.size(); ++item) {
+    for (memory::BlockIndex block : outcomes[item].late) {
+      CHECK(params.late != nullptr) << "block " << block << " has no page";
+      params.late->push_back({params.requests[item / heads].chunk, block});
+    }
+  }
   if (params.stats == nullptr) return;
   for (const Outcome& outcome : outcomes) {
     params.stats->candidates_read += outcome.candidates_read;

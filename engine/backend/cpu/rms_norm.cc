@@ -31,11 +31,19 @@ void NormRow(const float* x, const float* gate, const float* weight, float* out,
   }
 }
 
+const float* WeightOf(const RmsNormParams& params, int64_t row) {
+  for (const RowWeights& own : params.own) {
+    if (row < own.row_begin) break;
+    if (row < own.row_begin + own.row_count) return own.weight;
+  }
+  return params.weight;
+}
+
 void RmsNormOnTarget(const RmsNormParams& params, ThreadPool* pool) {
   ForEachRow(params.rows, params.dim, pool, [&](int64_t row) {
     const auto* gate = static_cast<const float*>(params.gate);
     NormRow(static_cast<const float*>(params.x) + row * params.x_stride,
-            gate == nullptr ? nullptr : gate + row * params.gate_stride, params.weight,
+            gate == nullptr ? nullptr : gate + row * params.gate_stride, WeightOf(params, row),
             static_cast<float*>(params.out) + row * params.dim, params.dim, params.eps);
   });
 }

@@ -26,6 +26,7 @@ struct ConvArgs {
   const float* bias;    // [channels] or null
   void* out;            // [T, channels]
   const StateSpan* sequences;
+  const ConvWeights* own;  // [sequences], in place of weight and bias; or null
   int64_t channels, x_stride, min_rows;
   size_t state_offset;
   int32_t sequence_count, width;
@@ -66,10 +67,11 @@ __global__ void __launch_bounds__(kThreads) ConvKernel(const ConvArgs args) {
   const int64_t c = int64_t{blockIdx.x} * kThreads + threadIdx.x;
   if (c >= args.channels) return;
   const StateSpan span = args.sequences[tile.span];
+  const ConvWeights weights = DeviceWeights(args.own, args.weight, args.bias, tile.span);
   cudaGridDependencySynchronize();
   const int64_t end = min(span.row_count, int64_t{tile.first_row} + kTileRows);
-  const float* weight = args.weight + c * args.width;
-  const float bias = args.bias == nullptr ? 0.0f : args.bias[c];
+  const float* weight = weights.weight + c * args.width;
+  const float bias = weights.bias == nullptr ? 0.0f : weights.bias[c];
   for (int64_t row = tile.first_row; row < end; ++row) {
     float sum = bias;
     for (int32_t j = 0; j < args.width; ++j) {
@@ -96,15 +98,16 @@ struct ConvChannels {
   float bias[kVector];
   float past[kFastWidth - 1][kVector];  // inputs of the rows before, oldest first
 
-  __device__ void Load(const ConvArgs& args, const StateSpan& span, int64_t first_row, int64_t c) {
+  __device__ void Load(const ConvArgs& args, const StateSpan& span, const ConvWeights& weights,
+                       int64_t first_row, int64_t c) {
 #pragma unroll
     for (int32_t i = 0; i < kVector; ++i) {
-      const float4 w = reinterpret_cast<const float4*>(args.weight)[c + i];
+      const float4 w = reinterpret_cast<const float4*>(weights.weight)[c + i];
       weight[0][i] = w.x;
       weight[1][i] = w.y;
       weight[2][i] = w.z;
       weight[3][i] = w.w;
-      bias[i] = args.bias == nullptr ? 0.0f : args.bias[c + i];
+      bias[i] = weights.bias == nullptr ? 0.0f : weights.bias[c + i];
     }
 #pragma unroll
     for (int32_t j = 0; j < kFastWidth - 1; ++j) {
@@ -166,7 +169,8 @@ __global__ void __launch_bounds__(kThreads) ConvVectorKernel(const ConvArgs args
   Bf16Number* out = static_cast<Bf16Number*>(args.out) + row_begin * args.channels + c;
   ConvChannels channels;
   cudaGridDependencySynchronize();
-  channels.Load(args, span, tile.first_row, c);
+  channels.Load(args, span, DeviceWeights(args.own, args.weight, args.bias, tile.span),
+                tile.first_row, c);
   for (int32_t first = 0; first < rows; first += kInFlight) {
     uint4 pieces[kInFlight];
 #pragma unroll
@@ -198,9 +202,10 @@ bool FitsVectors(const CausalConv1dParams& params) {
   return params.width == kFastWidth && params.channels % kVector == 0 &&
          params.x_stride % kVector == 0 && params.state_offset % 16 == 0 &&
          AlignedForPieces(params.x, params.out, params.weight) &&
-         std::ranges::all_of(params.sequences, [](auto& span) {
-           return AlignedForPieces(span.state_in, span.state_out);
-         });
+         std::ranges::all_of(
+             params.sequences,
+             [](auto& span) { return AlignedForPieces(span.state_in, span.state_out); }) &&
+         std::ranges::all_of(params.own, [](auto& own) { return AlignedForPieces(own.weight); });
 }
 
 }  // namespace
@@ -220,6 +225,7 @@ void CausalConv1dFrom(int64_t min_rows, const CausalConv1dParams& params, Contex
                          .bias = params.bias,
                          .out = params.out,
                          .sequences = context->queue->Stage(params.sequences),
+                         .own = params.own.empty() ? nullptr : context->queue->Stage(params.own),
                          .channels = params.channels,
                          .x_stride = params.x_stride,
                          .min_rows = min_rows,

@@ -34,6 +34,7 @@ struct Context {
   int32_t processors = 0;  // multiprocessors of the device
   // A row's result must not depend on the other rows: fixed tiles and orders of summation.
   bool batch_invariant = false;
+  bool bf16_state = false;  // SSM states are bf16, not float32
 };
 
 // A weight matrix on the device, row-major [rows, cols], in the context's precision.

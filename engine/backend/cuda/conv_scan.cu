@@ -1,13 +1,13 @@
 #include <algorithm>
 #include <type_traits>
 
-#include "engine/backend/cuda/bulk_copy.cuh"
 #include "engine/backend/cuda/causal_conv1d.h"
 #include "engine/backend/cuda/conv_scan.h"
 #include "engine/backend/cuda/numbers.cuh"
 #include "engine/backend/cuda/scan_math.cuh"
 #include "engine/backend/cuda/selective_scan.h"
 #include "engine/backend/cuda/ssd_scan.h"
+#include "engine/backend/cuda/state_rows.cuh"
 #include "engine/backend/cuda/state_span.cuh"
 
 namespace eidetic::cuda {
@@ -15,11 +15,6 @@ namespace {
 
 constexpr int32_t kHeadDim = 64;
 constexpr int32_t kWidth = 4;  // of the fused convolution
-constexpr int32_t kThreads = 128;
-constexpr int32_t kLanes = 8;  // a row of H belongs to 8 lanes: 128-byte pieces, 3 shuffles
-constexpr int32_t kPassRows = kThreads / kLanes;  // rows of H that a block holds at a time
-constexpr int32_t kBulkPasses = 4;                // with so many H goes through shared memory
-constexpr int32_t kBulkBlocks = 6;                // then fit a multiprocessor: 6 * 34 KB
 
 struct StepArgs {
   const void* x;        // [T, channels], row stride x_stride: x | B | C, convolved or not yet
@@ -31,6 +26,7 @@ struct StepArgs {
   const float* d;
   void* out;  // [T, heads * 64]
   const StateSpan* sequences;
+  const ConvWeights* own;  // [sequences], in place of weight and bias; or null
   int64_t x_stride, dt_stride;
   size_t conv_offset, scan_offset;
   float dt_min, dt_max;
@@ -41,15 +37,16 @@ struct StepArgs {
 // Channel c of the span's one row: convolved here, or as the convolution left it. Both round to
 // bf16. The new convolution state is written by the one block that `owns` the channel.
 template <bool kFused>
-__device__ inline float Channel(const StepArgs& args, const StateSpan& span, int64_t c,
-                                int64_t channels, bool owns) {
+__device__ inline float Channel(const StepArgs& args, const StateSpan& span,
+                                const ConvWeights& weights, int64_t c, int64_t channels,
+                                bool owns) {
   const float now =
       ToFloat(static_cast<const Bf16Number*>(args.x)[span.row_begin * args.x_stride + c]);
   if constexpr (!kFused) return now;
   const float* past = DeviceStateIn(span, args.conv_offset) + c;
   const float in[kWidth] = {past[0], past[channels], past[2 * channels], now};
-  const float4 weight = reinterpret_cast<const float4*>(args.weight)[c];
-  float sum = args.bias == nullptr ? 0.0f : args.bias[c];
+  const float4 weight = reinterpret_cast<const float4*>(weights.weight)[c];
+  float sum = weights.bias == nullptr ? 0.0f : weights.bias[c];
   sum = fmaf(weight.x, in[0], sum);
   sum = fmaf(weight.y, in[1], sum);
   sum = fmaf(weight.z, in[2], sum);
@@ -71,6 +68,8 @@ __device__ inline void LoadChannels(const StepArgs& args, const StateSpan& span,
   const int64_t channels = inner + 2 * int64_t{args.groups} * kDState;
   const int64_t b = inner + int64_t{head / heads_per_group} * kDState;
   const bool owns_group = head % heads_per_group == 0 && first_row == 0;
+  const ConvWeights weights =
+      DeviceWeights(args.own, args.weight, args.bias, static_cast<int32_t>(blockIdx.y));
 #pragma unroll
   for (int32_t base = 0; base < kRows + 2 * kDState; base += kThreads) {
     const int32_t i = base + static_cast<int32_t>(threadIdx.x);
@@ -78,75 +77,19 @@ __device__ inline void LoadChannels(const StepArgs& args, const StateSpan& span,
     int64_t c = int64_t{head} * kHeadDim + first_row + i;
     if (i >= kRows) c = b + (i - kRows);
     if (i >= kRows + kDState) c += int64_t{args.groups - 1} * kDState;
-    shared[i] = Channel<kFused>(args, span, c, channels, i < kRows || owns_group);
+    shared[i] = Channel<kFused>(args, span, weights, c, channels, i < kRows || owns_group);
   }
 }
-
-// h = decay h + input b; returns h . c.
-__device__ inline float Update(float4* h, const float4& b, const float4& c, float decay,
-                               float input, float sum) {
-  h->x = fmaf(decay, h->x, input * b.x);
-  h->y = fmaf(decay, h->y, input * b.y);
-  h->z = fmaf(decay, h->z, input * b.z);
-  h->w = fmaf(decay, h->w, input * b.w);
-  return fmaf(h->w, c.w, fmaf(h->z, c.z, fmaf(h->y, c.y, fmaf(h->x, c.x, sum))));
-}
-
-// The block's rows of H on their way: in registers, or in shared memory where every block brings
-// so much that registers would hold too few blocks.
-template <int32_t kDState, int32_t kPasses>
-struct Rows {
-  static constexpr bool kBulk = kPasses == kBulkPasses;
-  static constexpr int32_t kPieces = kDState / (4 * kLanes);  // of 16 bytes, of a row, a lane
-  static constexpr int32_t kAll = kPasses * kPassRows * kDState / 4;
-  struct Shared {
-    float4 h[kBulk ? kAll : 1];
-    uint64_t there;
-  };
-
-  float4 h[kBulk ? 1 : kPasses][kPieces];
-  Shared* shared;
-
-  // Where a thread's piece stands within the block's rows, in float4.
-  __device__ static int32_t At(int32_t pass, int32_t piece) {
-    const int32_t row = static_cast<int32_t>(threadIdx.x) / kLanes;
-    const int32_t lane = static_cast<int32_t>(threadIdx.x) % kLanes;
-    return (pass * kPassRows + row) * (kDState / 4) + piece * kLanes + lane;
-  }
-  __device__ void Begin(const float* from) {
-    if constexpr (kBulk) {
-      if (threadIdx.x != 0) return;
-      InitBarrier(&shared->there, 1);
-      PublishBarriers();
-      ArriveExpecting(&shared->there, sizeof(shared->h));
-      CopyBulk(shared->h, from, sizeof(shared->h), &shared->there);
-    } else {
-#pragma unroll
-      for (int32_t i = 0; i < kPasses * kPieces; ++i) {
-        h[i / kPieces][i % kPieces] =
-            __ldcs(reinterpret_cast<const float4*>(from) + At(i / kPieces, i % kPieces));
-      }
-    }
-  }
-  // After the block's barrier.
-  __device__ void Wait() {
-    if constexpr (kBulk) WaitForPhase(&shared->there, 0);
-  }
-  __device__ float4 Take(int32_t pass, int32_t piece) const {
-    if constexpr (kBulk) return shared->h[At(pass, piece)];
-    return h[kBulk ? 0 : pass][piece];
-  }
-};
 
 // Rows of H of one head of one sequence, kPasses * 16 of them. Bound by memory: H is read and
-// written once, 64 * kPasses bytes of it in flight for each thread.
+// written once, in float32 64 * kPasses bytes of it in flight for each thread.
 //   1. before the predecessor has finished: weights, and H to L2, which is only a hint
 //   2. load H, then the inputs of x, B and C, and convolve them
 //   3. H = decay H + dt x B^T; y = H C + d x, summed over 8 lanes
-template <int32_t kDState, int32_t kPasses, bool kFused>
+template <typename S, int32_t kDState, int32_t kPasses, bool kFused>
 __global__ void __launch_bounds__(kThreads, kPasses == kBulkPasses ? kBulkBlocks : 1)
     StepKernel(const StepArgs args) {
-  using H = Rows<kDState, kPasses>;
+  using H = StateRows<S, kDState, kPasses>;
   constexpr int32_t kRows = kPasses * kPassRows;
   constexpr int32_t kSlices = kHeadDim / kRows;
   __shared__ float4 shared[(kRows + 2 * kDState) / 4];
@@ -156,12 +99,13 @@ __global__ void __launch_bounds__(kThreads, kPasses == kBulkPasses ? kBulkBlocks
   const int32_t first_row = static_cast<int32_t>(blockIdx.x) % kSlices * kRows;
   const StateSpan span = args.sequences[blockIdx.y];
   const int64_t begin = (int64_t{head} * kHeadDim + first_row) * kDState;
-  const float* state_in = DeviceStateIn(span, args.scan_offset) + begin;
-  float* state_out = DeviceStateOut(span, args.scan_offset) + begin;
+  const S* state_in = DeviceStateIn<S>(span, args.scan_offset) + begin;
+  S* state_out = DeviceStateOut<S>(span, args.scan_offset) + begin;
   const bool one_row = span.row_count == 1;
-  for (int32_t line = threadIdx.x; !H::kBulk && one_row && line < kRows * kDState / 32;
+  constexpr int32_t kLine = 128 / sizeof(S);
+  for (int32_t line = threadIdx.x; !H::kBulk && one_row && line < kRows * kDState / kLine;
        line += kThreads) {
-    PrefetchToL2(state_in + line * 32);
+    PrefetchToL2(state_in + line * kLine);
   }
   const float a_log = args.a_log[head], dt_bias = args.dt_bias[head], d = args.d[head];
   cudaGridDependencySynchronize();
@@ -191,9 +135,11 @@ __global__ void __launch_bounds__(kThreads, kPasses == kBulkPasses ? kBulkBlocks
     float sum = 0.0f;
 #pragma unroll
     for (int32_t i = 0; i < H::kPieces; ++i) {
-      float4 h = rows.Take(pass, i);
-      sum = Update(&h, b[i * kLanes + lane], c[i * kLanes + lane], decay, dt * x_row, sum);
-      reinterpret_cast<float4*>(state_out)[H::At(pass, i)] = h;
+      constexpr int32_t kFours = sizeof(float) / sizeof(S);  // of columns, a piece
+      const int32_t at = kFours * H::InRow(i);
+      StatePiece h = rows.Take(pass, i);
+      sum = UpdatePiece<S>(&h, b + at, c + at, decay, dt * x_row, sum);
+      reinterpret_cast<StatePiece*>(state_out)[H::At(pass, i)] = h;
     }
 #pragma unroll
     for (int32_t mask = 1; mask < kLanes; mask *= 2) sum += __shfl_xor_sync(~0u, sum, mask);
@@ -224,6 +170,7 @@ StepArgs MakeArgs(const SelectiveScanParams& scan, const CausalConv1dParams* con
     args.x_stride = conv->x_stride;
     args.weight = conv->weight;
     args.bias = conv->bias;
+    if (!conv->own.empty()) args.own = context->queue->Stage(conv->own);
     args.conv_offset = conv->state_offset;
     args.silu = conv->silu;
   }
@@ -232,12 +179,12 @@ StepArgs MakeArgs(const SelectiveScanParams& scan, const CausalConv1dParams* con
 
 // Large blocks compute B and C fewer times; a small batch needs many blocks: eight a
 // multiprocessor are wanted of a size before that size is taken.
-template <int32_t kDState, bool kFused>
+template <typename S, int32_t kDState, bool kFused>
 void LaunchSteps(const StepArgs& args, int64_t steps, uint32_t sequences, Context* context) {
   const auto launch = [&](auto passes) {
     constexpr int32_t kPasses = decltype(passes)::value;
     const int32_t slices = kHeadDim / (kPasses * kPassRows);
-    context->queue->Launch(StepKernel<kDState, kPasses, kFused>,
+    context->queue->Launch(StepKernel<S, kDState, kPasses, kFused>,
                            dim3(static_cast<uint32_t>(args.heads * slices), sequences), kThreads, 0,
                            args, Overlap::kPrologue);
   };
@@ -257,6 +204,9 @@ bool CanFuse(const CausalConv1dParams& conv, const SelectiveScanParams& scan,
              const Context& context) {
   return SsdFits(scan, context) && conv.width == kWidth &&
          reinterpret_cast<uintptr_t>(conv.weight) % 16 == 0 &&
+         std::ranges::all_of(
+             conv.own,
+             [](auto& own) { return reinterpret_cast<uintptr_t>(own.weight) % 16 == 0; }) &&
          std::ranges::none_of(conv.sequences, [](auto& span) {
            return span.row_count == 1 && span.state_in == span.state_out;
          });
@@ -271,11 +221,14 @@ void ScanSteps(const SelectiveScanParams& scan, const CausalConv1dParams* conv, 
   const StepArgs args = MakeArgs(scan, conv, context);
   const auto launch = [&](auto fused) {
     constexpr bool kFused = decltype(fused)::value;
-    if (scan.d_state == 128) {
-      LaunchSteps<128, kFused>(args, steps, sequences, context);
-    } else {
-      LaunchSteps<64, kFused>(args, steps, sequences, context);
-    }
+    WithState(*context, [&](auto* state) {
+      using S = std::remove_pointer_t<decltype(state)>;
+      if (scan.d_state == 128) {
+        LaunchSteps<S, 128, kFused>(args, steps, sequences, context);
+      } else {
+        LaunchSteps<S, 64, kFused>(args, steps, sequences, context);
+      }
+    });
   };
   conv == nullptr ? launch(std::false_type()) : launch(std::true_type());
 }

@@ -16,6 +16,7 @@
 #include "engine/backend/cuda/device_weights.h"
 #include "engine/backend/cuda/embed.h"
 #include "engine/backend/cuda/entry_point.h"
+#include "engine/backend/cuda/low_rank.h"
 #include "engine/backend/cuda/mat_mul.h"
 #include "engine/backend/cuda/pinned_arena.h"
 #include "engine/backend/cuda/retrieve_span.h"
@@ -91,7 +92,8 @@ class CudaBackend final : public Backend, private memory::BlockIndexer {
         stream_(stream),
         cublas_(cublas),
         details_(absl::StrCat(" (", properties.name, ", ", options.float32 ? "float32" : "bf16",
-                              options.batch_invariant ? ", batch-invariant)" : ")")),
+                              options.batch_invariant ? ", batch-invariant" : "",
+                              options.bf16_state ? ", bf16 states)" : ")")),
         queue_(std::make_unique<LaunchQueue>(stream)),
         scratch_(std::make_unique<Scratch>(queue_.get())),
         rope_(std::make_unique<RopeTable>(queue_.get())),
@@ -103,7 +105,8 @@ class CudaBackend final : public Backend, private memory::BlockIndexer {
                  .rope = rope_.get(),
                  .precision = options.float32 ? Precision::kFloat32 : Precision::kBf16,
                  .processors = properties.multiProcessorCount,
-                 .batch_invariant = options.batch_invariant} {}
+                 .batch_invariant = options.batch_invariant,
+                 .bf16_state = options.bf16_state} {}
 
   ~CudaBackend() override {
     cudaSetDevice(device_);
@@ -141,6 +144,9 @@ class CudaBackend final : public Backend, private memory::BlockIndexer {
     return context_.precision == Precision::kFloat32 ? sizeof(float) : sizeof(uint16_t);
   }
   int32_t kv_element_bytes() const override { return static_cast<int32_t>(activation_bytes()); }
+  size_t ssm_element_bytes() const override {
+    return context_.bf16_state ? sizeof(uint16_t) : sizeof(float);
+  }
   // Channel bounds prune nothing on real text; codes prove every choice and cost 1/7.5 of the KV.
   memory::SummaryKind bounding() const override { return memory::SummaryKind::kCodes; }
 
@@ -157,6 +163,7 @@ class CudaBackend final : public Backend, private memory::BlockIndexer {
   void Embed(const EmbedParams& params) override { Do(cuda::Embed, params); }
   void RmsNorm(const RmsNormParams& params) override { Do(cuda::RmsNorm, params); }
   void MatMul(const MatMulParams& params) override { Do(cuda::MatMul, params); }
+  void LowRank(const LowRankParams& params) override { Do(cuda::LowRank, params); }
   void CausalConv1d(const CausalConv1dParams& params) override { Do(cuda::CausalConv1d, params); }
   void SelectiveScan(const SelectiveScanParams& params) override {
     Do(cuda::SelectiveScan, params);
@@ -230,6 +237,10 @@ class CudaBackend final : public Backend, private memory::BlockIndexer {
 
 absl::StatusOr<std::unique_ptr<Backend>> Create(const CudaBackendOptions& options) {
   cudaDeviceProp properties = {};
+  if (options.bf16_state && (options.float32 || options.batch_invariant)) {
+    return absl::InvalidArgumentError(
+        "--cuda_bf16_state: not with --cuda_float32 or --batch_invariant; leave one out");
+  }
   if (absl::Status status = UseDevice(options.device, &properties); !status.ok()) return status;
   const absl::StatusOr<size_t> bytes = MemoryLimit(options.memory_bytes);
   if (!bytes.ok()) return bytes.status();

@@ -16,6 +16,9 @@ struct CudaBackendOptions {
   size_t memory_bytes = 0;
   bool float32 = false;          // activations, weights, keys and values in float32: slow, exact
   bool batch_invariant = false;  // a token never depends on what else is in the batch, bitwise
+  // SSM states in bf16, rounded at the end of each step: tokens then depend on how a prompt was
+  // cut into steps. Not with float32 or batch_invariant.
+  bool bf16_state = false;
 };
 
 }  // namespace eidetic

@@ -235,11 +235,15 @@ void LaunchDecode(const DecodeArgs& args, LaunchQueue* queue) {
 
 // 8 blocks are two a warp: short enough that a span of some 26 blocks takes a few tiles' time, long
 // enough that the parts' merging is small beside them. Where rows alone make several waves of
-// CTAs, what each does before its first block and the merging are dearer than a last wave.
+// CTAs, what each does before its first block and the merging are dearer than a last wave. Where
+// they fill a quarter of the device at most, a block a warp is soonest done.
 int32_t LeastPartBlocks(int64_t heads, const Context& context) {
-  constexpr int32_t kFew = 8, kMany = 32;
+  constexpr int32_t kFewest = kDecodeWarps, kFew = 8, kMany = 32;
   constexpr int64_t kManyHeads = 12;  // a multiprocessor: 4 waves
-  return !context.batch_invariant && heads >= kManyHeads * context.processors ? kMany : kFew;
+  constexpr int64_t kFewHeads = 4;    // a multiprocessor for each quarter
+  if (context.batch_invariant) return kFew;
+  if (heads * kFewHeads <= context.processors) return kFewest;
+  return heads >= kManyHeads * context.processors ? kMany : kFew;
 }
 
 size_t DecodeScratchBytes(const DecodeShape& shape) {

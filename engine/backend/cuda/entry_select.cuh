@@ -17,9 +17,6 @@ namespace eidetic::cuda {
 
 inline constexpr int32_t kSelectThreads = 256;
 
-// Any rank that was written is above this entry: blocks that a partial scan left out are not.
-inline constexpr uint64_t kLowestEntry = uint64_t{1} << 32;
-
 // Sources of entries. ForEach calls visit(entry) for all of them, shared out over the CTA.
 
 // The blocks whose entries by `ranks` are at least `low`; groups without one are passed over. With

@@ -37,6 +37,18 @@ __device__ inline uint32_t PackBf16(float low, float high) {
   return *reinterpret_cast<const uint32_t*>(&pair);
 }
 
+// Neighbours in memory, the first at an even place.
+__device__ inline float2 LoadPair(const float* from) {
+  return *reinterpret_cast<const float2*>(from);
+}
+__device__ inline float2 LoadPair(const Bf16Number* from) {
+  return UnpackBf16(*reinterpret_cast<const uint32_t*>(from));
+}
+__device__ inline void StorePair(float* to, float2 pair) { *reinterpret_cast<float2*>(to) = pair; }
+__device__ inline void StorePair(Bf16Number* to, float2 pair) {
+  *reinterpret_cast<uint32_t*>(to) = PackBf16(pair.x, pair.y);
+}
+
 __device__ inline float Silu(float x) { return x / (1.0f + __expf(-x)); }
 
 __device__ inline float WarpSum(float value) {
@@ -60,6 +72,12 @@ void WithActivation(Precision precision, Work work) {
   } else {
     work(static_cast<Bf16Number*>(nullptr));
   }
+}
+
+// The same with the type of a number in an SSM state.
+template <typename Work>
+void WithState(const Context& context, Work work) {
+  WithActivation(context.bf16_state ? Precision::kBf16 : Precision::kFloat32, work);
 }
 
 inline int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }

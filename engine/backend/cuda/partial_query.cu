@@ -41,11 +41,11 @@ __device__ inline bool IsLarge(const PrepareDesk& desk, int32_t head_dim, int32_
 
 // Whole warp: one column in whole numbers, and what unit and shift are made of. Those past the end
 // count as zero.
-__device__ inline void PrepareColumn(const Choice& choice, int32_t column, PartialQuery* to,
-                                     PrepareDesk* desk) {
+__device__ inline void PrepareColumn(const Choice& choice, int32_t column, int32_t padded,
+                                     PartialQuery* to, PrepareDesk* desk) {
   const int32_t lane = threadIdx.x % 32, head_dim = choice.job.page.head_dim;
   if (column >= choice.column_count()) {
-    for (int32_t i = lane; i < to->channels; i += 32) to->weight[column][i] = 0;
+    for (int32_t i = lane; i < padded; i += 32) to->weight[column][i] = 0;
     if (lane != 0) return;
     to->start[column] = 0;
     to->offset[column] = kFloatOffset;
@@ -62,7 +62,7 @@ __device__ inline void PrepareColumn(const Choice& choice, int32_t column, Parti
   for (int32_t i = lane; i < channels; i += 32) size += fabsf(q[desk->channel[i]]);
   const float unit = fmaxf(WarpSum(size) / kMostWeight, 1e-36f);
   float sizes = 0, below = 0;
-  for (int32_t i = lane; i < to->channels; i += 32) {
+  for (int32_t i = lane; i < padded; i += 32) {
     const float units = q[desk->channel[i]] / unit;
     // NaN, of infinities, counts as zero.
     const bool counts = i < channels && fabsf(units) <= kMostWeight;
@@ -80,22 +80,29 @@ __device__ inline void PrepareColumn(const Choice& choice, int32_t column, Parti
   desk->norm[column] = all.Norm();
 }
 
+struct PrepareArgs {
+  RetrievalJob job;
+  int32_t columns;  // that the scan reads
+};
+
 // A CTA a choice.
 // 1. Clears the bins. The mean key; each channel's size over all columns.
 // 2. The largest channels, ascending.
 // 3. A warp a column: weights. Scores count from the best column's q . mean, in units of |q|, so
 //    that bins fit.
-__global__ void __launch_bounds__(kPrepareThreads) PreparePartialKernel(const RetrievalJob job) {
+__global__ void __launch_bounds__(kPrepareThreads) PreparePartialKernel(const PrepareArgs args) {
   __shared__ PrepareDesk desk;
-  const Choice choice(job, blockIdx.x);
+  const Choice choice(args.job, blockIdx.x);
   FollowStage();
-  if (!choice.plan.partial || !choice.IsScanned()) return;
-  const int32_t d = threadIdx.x, head_dim = job.page.head_dim, warp = d / 32;
+  if (!choice.plan.partial) return;
+  const int32_t d = threadIdx.x, head_dim = args.job.page.head_dim, warp = d / 32;
   PartialQuery& to = choice.partial();
-  for (int32_t i = d; i < kPartialBins; i += kPrepareThreads) choice.bins()[i] = 0;
+  for (int32_t i = d; i < kPartialBins / 4; i += kPrepareThreads) {
+    reinterpret_cast<uint4*>(choice.bins())[i] = {};
+  }
   // One column's scores need no common ground with others'.
   if (choice.column_count() > 1) {
-    MeanKey(job.page, choice.Keys<Bf16Number>(0), desk.mean);
+    MeanKey(args.job.page, choice.Keys<Bf16Number>(0), desk.mean);
   } else {
     desk.mean[d] = 0;
   }
@@ -116,16 +123,17 @@ __global__ void __launch_bounds__(kPrepareThreads) PreparePartialKernel(const Re
   int32_t place = __popc(of_warp & ((1u << d % 32) - 1));
   for (int32_t i = 0; i < warp; ++i) place += __popc(desk.chosen[i]);
   if (large) desk.channel[place] = d;
-  if (d == 0) to.channels = (channels + 15) / 16 * 16;
+  const int32_t padded = (channels + 15) / 16 * 16;
+  if (d == 0) to.channels = padded;
   __syncthreads();
   to.channel[d] = desk.channel[d];
-  for (int32_t c = warp; c < kFewColumns; c += kPrepareThreads / 32) {
-    PrepareColumn(choice, c, &to, &desk);
+  for (int32_t c = warp; c < args.columns; c += kPrepareThreads / 32) {
+    PrepareColumn(choice, c, padded, &to, &desk);
   }
   __syncthreads();
-  if (d >= kFewColumns) return;
+  if (d >= args.columns) return;
   float best = -INFINITY, norm = 1e-30f;
-  for (int32_t c = 0; c < kFewColumns; ++c) {
+  for (int32_t c = 0; c < args.columns; ++c) {
     best = fmaxf(best, desk.dot[c]);
     norm = fmaxf(norm, desk.norm[c]);
   }
@@ -136,8 +144,8 @@ __global__ void __launch_bounds__(kPrepareThreads) PreparePartialKernel(const Re
 }  // namespace
 
 void PreparePartialQueries(const RetrievalJob& job, const RetrievalShape& shape, Context* context) {
-  context->queue->Launch(PreparePartialKernel, dim3(shape.choices), dim3(kPrepareThreads), 0, job,
-                         Overlap::kPrologue);
+  context->queue->Launch(PreparePartialKernel, dim3(shape.choices), dim3(kPrepareThreads), 0,
+                         PrepareArgs{job, ScannedColumns(shape)}, Overlap::kPrologue);
 }
 
 }  // namespace eidetic::cuda

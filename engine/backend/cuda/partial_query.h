@@ -10,6 +10,12 @@
 
 namespace eidetic::cuda {
 
+// As many columns as the scan's kernels know, and choices have at most.
+inline int32_t ScannedColumns(const RetrievalShape& shape) {
+  if (shape.partial_columns == 1) return 1;
+  return shape.partial_columns <= 4 ? 4 : kFewColumns;
+}
+
 void PreparePartialQueries(const RetrievalJob& job, const RetrievalShape& shape, Context* context);
 
 }  // namespace eidetic::cuda

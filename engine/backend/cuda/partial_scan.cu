@@ -1,6 +1,6 @@
 #include <algorithm>
 
-#include "engine/backend/cuda/kept_scores.h"
+#include "engine/backend/cuda/kept_choice.h"
 #include "engine/backend/cuda/partial_query.h"
 #include "engine/backend/cuda/partial_scan.h"
 
@@ -9,6 +9,7 @@ namespace {
 
 constexpr int32_t kThreads = 256;
 constexpr int32_t kWarps = kThreads / 32;
+constexpr int32_t kLeastRun = kWarps * 5 / 2;  // tiles of a CTA
 // Channels of one step: their words are under way together, the next step's too.
 constexpr int32_t kStep = 8;
 // A number below 2^16 with these bits before it is 2^23 more as a float.
@@ -139,7 +140,7 @@ __global__ void __launch_bounds__(kThreads, kColumns == 1   ? 3
   __shared__ ChannelTable<kColumns> table;
   const Choice choice(args.job, blockIdx.y);
   FollowStage();
-  if (!choice.plan.partial || !choice.IsScanned()) return;
+  if (!choice.plan.partial) return;
   const RetrievalRequest& request = choice.plan.request;
   const int32_t first = request.first / memory::kTileBlocks + blockIdx.x * args.run_tiles;
   const int32_t end = min(first + args.run_tiles, (request.last - 1) / memory::kTileBlocks + 1);
@@ -178,19 +179,21 @@ void ScanPartially(const RetrievalJob& job, const RetrievalShape& shape, Context
   LaunchQueue* queue = context->queue;
   PreparePartialQueries(job, shape, context);
   // One tile more than blocks fill: the first distant block stands within one. Four rounds of three
-  // CTAs a multiprocessor even out the end.
+  // CTAs a multiprocessor even out the end; where a warp would have fewer tiles than two or three,
+  // beginning takes longer than that gains.
   const int64_t tiles = shape.rank_room / memory::kTileBlocks + 1;
   const int64_t ctas = int64_t{context->processors} * 3 * 4;
-  const int64_t run = std::max<int64_t>(CeilDiv(tiles * shape.choices, ctas), kWarps);
+  const int64_t run = std::max<int64_t>(CeilDiv(tiles * shape.choices, ctas), kLeastRun);
   const dim3 grid(CeilDiv(tiles, run), shape.choices);
   const auto launch = [&](void (*kernel)(PartialArgs)) {
     queue->Launch(kernel, grid, dim3(kThreads), 0, PartialArgs{job, static_cast<int32_t>(run)},
                   Overlap::kPrologue);
   };
-  launch(shape.partial_columns == 1   ? PartialScanKernel<1>
-         : shape.partial_columns <= 4 ? PartialScanKernel<4>
-                                      : PartialScanKernel<kFewColumns>);
-  ScoreKept(job, shape, context);
+  const int32_t columns = ScannedColumns(shape);
+  launch(columns == 1   ? PartialScanKernel<1>
+         : columns == 4 ? PartialScanKernel<4>
+                        : PartialScanKernel<kFewColumns>);
+  ChooseAmongKept(job, shape, context);
 }
 
 }  // namespace eidetic::cuda

@@ -1,8 +1,7 @@
 // A first scan of long histories in some channels of the keys: those where the query is largest.
 //
 // What: the partial score of every distant block (SparQ Attention, arXiv 2312.04985, over the
-//   index's codes), and in which of kPartialBins it falls; then exact scores of the blocks of the
-//   upper bins.
+//   index's codes), and in which of kPartialBins it falls; then the span, of the upper bins.
 // Thread safety: as LaunchQueue; the rest is device code. Ownership: borrows everything.
 // Preconditions: choices with `partial` have few columns and go by matrix units.
 #ifndef EIDETIC_ENGINE_BACKEND_CUDA_PARTIAL_SCAN_H_
@@ -19,7 +18,7 @@ __device__ inline int32_t PartialBin(float score) {
   return min(max(step - ((127 - 16) << 6), 0), kPartialBins - 1);
 }
 
-// With what prepares it, and the exact scores of what it leaves.
+// With what prepares it, and the choice among what it leaves.
 void ScanPartially(const RetrievalJob& job, const RetrievalShape& shape, Context* context);
 
 }  // namespace eidetic::cuda

@@ -79,6 +79,7 @@ void AddToShape(const RetrievalPlan& plan, RetrievalShape* shape) {
   shape->by_summary |= !by_keys && !by_codes && scanned;
   shape->few_full |= plan.few && scanned && !plan.partial;
   shape->few_partial |= plan.partial;
+  shape->all_partial &= plan.partial;
   shape->many_columns |= many;
   shape->scores_much |= IsTwoStage(plan) && plan.columns > kFewColumns;
   if (many) shape->columns = std::max<int64_t>(shape->columns, plan.columns);
@@ -168,7 +169,7 @@ void RetrieveSpan(const RetrieveSpanParams& params, Context* context) {
 
   ScanDistantBlocks(job, shape, context);
   if (shape.by_keys) ScoreBlocks(job, shape, ScoredBlocks::kAllDistant, context);
-  ChooseSpans(job, shape, context);
+  if (!shape.all_partial) ChooseSpans(job, shape, context);
 }
 
 }  // namespace eidetic::cuda

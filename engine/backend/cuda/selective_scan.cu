@@ -18,8 +18,9 @@ struct ScanArgs {
 // Any shape. A warp owns one row of one head's H [head_dim, d_state] of one sequence; a lane
 // owns columns lane, lane + 32, ... of it, so no thread reads what another writes.
 //   1. for each token in order: dt' and the decay, by every lane
-//   2. H's row is updated where the new state stands (in cache), y summed over the warp
-template <typename T>
+//   2. H's row is updated where the new state stands (in cache; S is float, or bf16, which
+//      rounds at every token), y summed over the warp
+template <typename T, typename S>
 __global__ void __launch_bounds__(kWarps * 32) ScanKernel(const ScanArgs args) {
   const SelectiveScanParams& p = args.params;
   const int32_t lane = threadIdx.x % 32;
@@ -30,8 +31,8 @@ __global__ void __launch_bounds__(kWarps * 32) ScanKernel(const ScanArgs args) {
   const int64_t groups_size = int64_t{p.groups} * p.d_state;
   const int64_t group = head / (p.heads / p.groups);
   const StateSpan span = args.sequences[blockIdx.y];
-  const float* from = DeviceStateIn(span, p.state_offset) + row * p.d_state;
-  float* to = DeviceStateOut(span, p.state_offset) + row * p.d_state;
+  const S* from = DeviceStateIn<S>(span, p.state_offset) + row * p.d_state;
+  S* to = DeviceStateOut<S>(span, p.state_offset) + row * p.d_state;
   const float a = -expf(p.a_log[head]);
   for (int64_t t = span.row_begin; t < span.row_begin + span.row_count; ++t) {
     const T* xbc = static_cast<const T*>(p.xbc) + t * (inner + 2 * groups_size);
@@ -43,8 +44,8 @@ __global__ void __launch_bounds__(kWarps * 32) ScanKernel(const ScanArgs args) {
     const float decay = expf(a * dt);
     float y = 0.0f;
     for (int32_t n = lane; n < p.d_state; n += 32) {
-      const float h = fmaf(decay, from[n], dt * x * ToFloat(b[n]));
-      to[n] = h;
+      const float h = fmaf(decay, ToFloat(from[n]), dt * x * ToFloat(b[n]));
+      to[n] = FromFloat<S>(h);
       y = fmaf(h, ToFloat(c[n]), y);
     }
     y = WarpSum(y);
@@ -69,7 +70,10 @@ void SelectiveScan(const SelectiveScanParams& params, Context* context) {
                   static_cast<uint32_t>(params.sequences.size()));
   WithActivation(context->precision, [&](auto* type) {
     using T = std::remove_pointer_t<decltype(type)>;
-    context->queue->Launch(ScanKernel<T>, grid, kWarps * 32, 0, args);
+    WithState(*context, [&](auto* state) {
+      using S = std::remove_pointer_t<decltype(state)>;
+      context->queue->Launch(ScanKernel<T, S>, grid, kWarps * 32, 0, args);
+    });
   });
 }
 

@@ -9,8 +9,8 @@ namespace eidetic::cuda {
 namespace {
 
 constexpr int32_t kThreads = kSelectThreads;
-// Entries that a CTA keeps in shared memory, 32 KB: more than a partial scan leaves of a million
-// tokens, or than the best groups have above their border. More are read from memory in every pass.
+// Entries that a CTA keeps in shared memory, 32 KB: more than the best groups
+// have above their border. More are read from memory in every pass.
 constexpr int32_t kMostEntries = 4096;
 // Candidates whose scores a CTA keeps beside them, 64 KB.
 constexpr int32_t kMostScores = 8192;
@@ -19,15 +19,6 @@ struct ChooseArgs {
   RetrievalJob job;
   int32_t entry_room, score_room;  // of the shared lists
 };
-
-template <int kCtas>
-__device__ void SyncCluster() {
-  if constexpr (kCtas > 1) {
-    cooperative_groups::this_cluster().sync();
-  } else {
-    __syncthreads();
-  }
-}
 
 // A warp a block of the candidates [begin, end), over all CTAs of the cluster; entries go to the
 // first CTA's list.
@@ -64,6 +55,7 @@ __global__ void __cluster_dims__(kCtas, 1, 1) __launch_bounds__(kThreads, 2)
   const Choice choice(args.job, blockIdx.x / kCtas);
   const bool first_cta = blockIdx.x % kCtas == 0;
   FollowStage();
+  if (choice.plan.partial) return;
   Selector selector(&desk.select, list + args.score_room, args.entry_room);
   const Work work{choice, selector, desk};
   if (ByRanks(choice)) {
@@ -99,6 +91,7 @@ __global__ void __launch_bounds__(kThreads) ChooseStageKernel(const StageArgs ar
   Desk& desk = *reinterpret_cast<Desk*>(shared);
   const Choice choice(args.choose.job, blockIdx.x);
   FollowStage();
+  if (choice.plan.partial) return;
   Selector selector(&desk.select, reinterpret_cast<uint64_t*>(&desk + 1), args.choose.entry_room);
   const Work work{choice, selector, desk};
   const bool pick = args.stage == Stage::kPick;
@@ -132,15 +125,11 @@ void LaunchAtOnce(const ChooseArgs& args, int32_t choices, Context* context) {
                          shared, args, Overlap::kPrologue);
 }
 
-// As many CTAs a choice as the device has room for, two a multiprocessor.
 template <int kSteps>
 void ChooseAtOnce(const ChooseArgs& args, int32_t choices, Context* context) {
-  const int32_t share = 2 * context->processors / choices;
-  const auto launch = share >= 8   ? LaunchAtOnce<kSteps, 8>
-                      : share >= 4 ? LaunchAtOnce<kSteps, 4>
-                      : share >= 2 ? LaunchAtOnce<kSteps, 2>
-                                   : LaunchAtOnce<kSteps, 1>;
-  launch(args, choices, context);
+  ForClusterSize(choices, *context, [&](auto ctas) {
+    LaunchAtOnce<kSteps, decltype(ctas)::value>(args, choices, context);
+  });
 }
 
 }  // namespace

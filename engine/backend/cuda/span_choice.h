@@ -11,6 +11,7 @@
 #define EIDETIC_ENGINE_BACKEND_CUDA_SPAN_CHOICE_H_
 
 #include <algorithm>
+#include <type_traits>
 
 #include "engine/backend/cuda/key_codes.cuh"
 
@@ -104,6 +105,7 @@ struct RetrievalShape {
   // By codes and not read whole anyway: with few columns, of all channels at once or of some first;
   // with many, or not by matrix units.
   bool few_full = false, few_partial = false, many_columns = false;
+  bool all_partial = true;      // every choice goes by a partial scan
   bool scores_much = false;     // exact scores of many columns
   int32_t partial_columns = 0;  // the most of a partial scan
 };
@@ -176,7 +178,9 @@ struct Choice {
   __device__ uint32_t* bins() const {
     return job.bins + (plan.partial_begin + kv_head) * kPartialBins;
   }
-  // What the first candidates are picked by; after a partial scan the span.
+  // The blocks that a partial scan leaves, in the place of estimates.
+  __device__ int32_t* kept() const { return reinterpret_cast<int32_t*>(estimates()); }
+  // What the first candidates are picked by.
   __device__ const uint32_t* order() const { return plan.few ? estimates() : ranks(); }
   __device__ const uint32_t* group_order() const {
     return plan.few ? group_estimates() : group_ranks();
@@ -214,9 +218,21 @@ inline int64_t RunGroups(const RetrievalShape& shape, const Context& context, in
   return std::clamp<int64_t>(CeilDiv(groups, context.processors * ctas), 1, kMostRunGroups);
 }
 
-// From ranks to spans: lists the first candidates (with the two-stage rule the best
-// max(first_candidates, k) as blocks are ordered, else the k best), scores them, settles what is
-// proven or needs no proof, lists and scores further candidates for the rest, settles that.
+// Calls launch(std::integral_constant<int, n>) with as many CTAs a choice as the device has room
+// for, two a multiprocessor.
+template <typename LaunchOf>
+void ForClusterSize(int32_t choices, const Context& context, LaunchOf launch) {
+  const int32_t share = 2 * context.processors / choices;
+  if (share >= 8) return launch(std::integral_constant<int, 8>());
+  if (share >= 4) return launch(std::integral_constant<int, 4>());
+  if (share >= 2) return launch(std::integral_constant<int, 2>());
+  launch(std::integral_constant<int, 1>());
+}
+
+// Of choices that do not go by a partial scan. From ranks to spans: lists the first candidates
+// (with the two-stage rule the best max(first_candidates, k) as blocks are ordered, else the k
+// best), scores them, settles what is proven or needs no proof, lists and scores further candidates
+// for the rest, settles that.
 void ChooseSpans(const RetrievalJob& job, const RetrievalShape& shape, Context* context);
 
 }  // namespace eidetic::cuda

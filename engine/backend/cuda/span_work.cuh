@@ -26,6 +26,16 @@ struct Work {
   Desk& desk;
 };
 
+// All CTAs of a choice have come here.
+template <int kCtas>
+__device__ void SyncCluster() {
+  if constexpr (kCtas > 1) {
+    cooperative_groups::this_cluster().sync();
+  } else {
+    __syncthreads();
+  }
+}
+
 // Calls take(block) for the `wanted` best of a choice's distant blocks; the last one's entry.
 // 1. As many groups as are wanted have a block of the border of their maxima's rank or better; so
 //    no block below it is wanted, and groups without a better one are not read.
@@ -33,7 +43,7 @@ struct Work {
 template <typename Take>
 __device__ uint64_t TakeBest(const Work& work, int32_t wanted, Take take) {
   const Choice& choice = work.choice;
-  uint64_t low = kLowestEntry;
+  uint64_t low = 0;
   if (choice.groups() > wanted) {
     const auto groups =
         work.selector.Gather(ListEntries{choice.group_order(), nullptr, choice.groups()});
@@ -117,11 +127,10 @@ __device__ uint32_t ChooseBest(const Work& work, const Scores& scores) {
 
 // All but choices of which candidates are to be scored yet.
 __device__ inline bool ByRanks(const Choice& choice) {
-  return choice.ReadsNothing() || !choice.TwoStage() || choice.plan.partial;
+  return choice.ReadsNothing() || !choice.TwoStage();
 }
 
-// Every block or none is chosen, or the best by rank. A partial scan leaves no bounds, and no proof
-// unless all was read.
+// Every block or none is chosen, or the best by rank.
 __device__ inline void FinishByRanks(const Work& work) {
   const Choice& choice = work.choice;
   int32_t* chosen = Chosen(work);
@@ -132,10 +141,7 @@ __device__ inline void FinishByRanks(const Work& work) {
     return Finish(work, {0, true});
   }
   TakeBest(work, choice.span(), [&](int32_t block) { chosen[work.selector.Append()] = block; });
-  const int32_t read = choice.ByKeys()       ? choice.distant()
-                       : choice.plan.partial ? choice.state().count
-                                             : 0;
-  Finish(work, {read, read == choice.distant()});
+  Finish(work, {choice.ByKeys() ? choice.distant() : 0, choice.ByKeys()});
 }
 
 // `last`: the rank of the last of the k best of the first list.

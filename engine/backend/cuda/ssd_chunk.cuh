@@ -112,18 +112,22 @@ struct SsdState {
     const uint32_t lane = LaneAnew();
     return int64_t{first_row + lane / 4 + 8 * (i % 2)} * kDState + i / 2 * 8 + lane % 4 * 2;
   }
-  __device__ void Load(const float* from, uint32_t first_row) {
+  template <typename S>
+  __device__ void Load(const S* from, uint32_t first_row) {
 #pragma unroll
     for (uint32_t i = 0; i < kDState / 4; ++i) {
-      const float2 pair = *reinterpret_cast<const float2*>(from + At(i, first_row));
+      const float2 pair = LoadPair(from + At(i, first_row));
       h[2 * i] = pair.x;
       h[2 * i + 1] = pair.y;
+      // Numbers of their own from here on: ptxas would keep packed pairs beside them, and spill.
+      asm volatile("" : "+f"(h[2 * i]), "+f"(h[2 * i + 1]));
     }
   }
-  __device__ void Store(float* to, uint32_t first_row) const {
+  template <typename S>
+  __device__ void Store(S* to, uint32_t first_row) const {
 #pragma unroll
     for (uint32_t i = 0; i < kDState / 4; ++i) {
-      *reinterpret_cast<float2*>(to + At(i, first_row)) = {h[2 * i], h[2 * i + 1]};
+      StorePair(to + At(i, first_row), {h[2 * i], h[2 * i + 1]});
     }
   }
 

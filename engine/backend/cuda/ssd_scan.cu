@@ -4,9 +4,11 @@
 //   P_ij = G_ij exp(s_i - s_j) dt'_j for j <= i      [Q, Q]
 //   Y = P X + exp(s_i) C H^T + d X                   [Q, 64]
 //   H = exp(s_end) H + (X_j dt'_j exp(s_end - s_j))^T B   [64, d_state]
-// Products take bf16 and add in float32; decays, sums and H are float32.
+// Products take bf16 and add in float32; decays, sums and H are float32;
+// H comes from and goes to a slot as S, float32 or bf16.
 #include <algorithm>
 #include <limits>
+#include <type_traits>
 
 #include "engine/backend/cuda/ssd_chunk.cuh"
 #include "engine/backend/cuda/ssd_scan.h"
@@ -16,7 +18,7 @@ namespace {
 
 // A warpgroup: one head over all chunks, with H in registers; the four lines above. `part` is the
 // warp's number in it. y of a chunk leaves while the next one is worked on.
-template <uint32_t kDState>
+template <uint32_t kDState, typename S>
 __device__ inline void WalkChunks(const SsdArgs& args, SsdShared<kDState>* shared, uint32_t slot,
                                   uint32_t part) {
   const SsdWork& work = shared->work;
@@ -26,7 +28,7 @@ __device__ inline void WalkChunks(const SsdArgs& args, SsdShared<kDState>* share
   const uint32_t p = SharedAddress(&shared->p[slot]), p_operand = SharedOperand(&shared->p[slot]);
   const float d = args.d[head];
   SsdState<kDState> state;
-  state.Load(DeviceStateIn(work.span, args.state_offset), head * kSsdHeadDim + 16 * part);
+  state.Load(DeviceStateIn<S>(work.span, args.state_offset), head * kSsdHeadDim + 16 * part);
   ClearP(places, p);
   for (uint32_t chunk = 0; chunk < chunks; ++chunk) {
     const uint32_t now = chunk % kSsdStages, before = (chunk + kSsdStages - 1) % kSsdStages;
@@ -64,7 +66,7 @@ __device__ inline void WalkChunks(const SsdArgs& args, SsdShared<kDState>* share
     state.EndAdvance();
   }
   WriteLastY(args, shared, slot, part);
-  state.Store(DeviceStateOut(work.span, args.state_offset), head * kSsdHeadDim + 16 * part);
+  state.Store(DeviceStateOut<S>(work.span, args.state_offset), head * kSsdHeadDim + 16 * part);
 }
 
 // A block has one sequence and some of its heads. The last warpgroup brings the chunks, kSsdStages
@@ -73,7 +75,7 @@ __device__ inline void WalkChunks(const SsdArgs& args, SsdShared<kDState>* share
 // when the y that took x's place has left it, half a chunk after its last use: a third stage keeps
 // copies under way. Registers are moved to where H is: 3 * 160 + 32 are the four warpgroups' 4 *
 // 128. With fewer heads the warpgroups of the missing ones leave at once.
-template <uint32_t kDState>
+template <uint32_t kDState, typename S>
 __global__ void __launch_bounds__((kSsdMaxHeads + 1) * kSsdHeadThreads, 1)
     SsdKernel(const __grid_constant__ SsdArgs args) {
   extern __shared__ SsdPanel ssd_shared[];
@@ -95,7 +97,7 @@ __global__ void __launch_bounds__((kSsdMaxHeads + 1) * kSsdHeadThreads, 1)
     }
   } else {
     MoreRegisters<160>();
-    if (slot < shared->work.heads) WalkChunks(args, shared, slot, part);
+    if (slot < shared->work.heads) WalkChunks<kDState, S>(args, shared, slot, part);
   }
 }
 
@@ -121,11 +123,11 @@ SsdShare BestShare(int64_t groups, int32_t group_heads, int64_t processors) {
   return best;
 }
 
-template <uint32_t kDState>
+template <uint32_t kDState, typename S>
 void Launch(const SsdArgs& args, Context* context) {
   const int64_t groups = int64_t{args.sequences_there} * args.groups;
   const int32_t alone = args.heads / args.groups - args.share.blocks * args.share.heads;
-  context->queue->Launch(SsdKernel<kDState>,
+  context->queue->Launch(SsdKernel<kDState, S>,
                          static_cast<uint32_t>(groups * (args.share.blocks + alone)),
                          (kSsdMaxHeads + 1) * kSsdHeadThreads, sizeof(SsdShared<kDState>), args);
 }
@@ -169,11 +171,10 @@ void SsdScan(const SelectiveScanParams& params, Context* context) {
                         .sequences_there = static_cast<int32_t>(sequences),
                         .share = BestShare(sequences * params.groups, params.heads / params.groups,
                                            context->processors)};
-  if (params.d_state == 128) {
-    Launch<128>(args, context);
-  } else {
-    Launch<64>(args, context);
-  }
+  WithState(*context, [&](auto* state) {
+    using S = std::remove_pointer_t<decltype(state)>;
+    params.d_state == 128 ? Launch<128, S>(args, context) : Launch<64, S>(args, context);
+  });
 }
 
 }  // namespace eidetic::cuda

@@ -14,11 +14,19 @@
 
 namespace eidetic::cuda {
 
-__device__ inline const float* DeviceStateIn(const StateSpan& span, size_t offset) {
-  return reinterpret_cast<const float*>(static_cast<const char*>(span.state_in) + offset);
+template <typename S = float>
+__device__ inline const S* DeviceStateIn(const StateSpan& span, size_t offset) {
+  return reinterpret_cast<const S*>(static_cast<const char*>(span.state_in) + offset);
 }
-__device__ inline float* DeviceStateOut(const StateSpan& span, size_t offset) {
-  return reinterpret_cast<float*>(static_cast<char*>(span.state_out) + offset);
+template <typename S = float>
+__device__ inline S* DeviceStateOut(const StateSpan& span, size_t offset) {
+  return reinterpret_cast<S*>(static_cast<char*>(span.state_out) + offset);
+}
+
+// With which weights a span's rows are convolved; `own` null: all with the same.
+__device__ inline ConvWeights DeviceWeights(const ConvWeights* own, const float* weight,
+                                            const float* bias, int32_t span) {
+  return own == nullptr ? ConvWeights{weight, bias} : own[span];
 }
 
 // Spans of at least `min_rows` rows are cut into tiles of `kTileRows` rows and the tiles counted
