@@ -38,13 +38,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--compile", action="store_true", help="when the base is pretrained")
 
 
-def _defaults(command: ModuleType, **given: object) -> Namespace:
-    """The command's options at their defaults, but for those given."""
+def _options(command: ModuleType, needed: dict[str, Path], **given: object) -> Namespace:
+    """The command's options: those it needs, others given, and its defaults."""
     parser = argparse.ArgumentParser()
     command.add_arguments(parser)
-    needed = ("--model", "--like", "--text", "--out")
-    known = [word for name in needed if f"{name} " in parser.format_usage() for word in (name, ".")]
-    options = parser.parse_args(known)
+    words = [word for name, value in needed.items() for word in (f"--{name}", str(value))]
+    options = parser.parse_args(words)
     vars(options).update(given)
     return options
 
@@ -57,13 +56,12 @@ def _figures(folder: Path) -> list[dict]:
 def _base(options: Namespace) -> Path:
     folder = options.out / "base"
     if not list(folder.glob("model*.safetensors")):
+        needed = {"like": options.like, "text": options.text, "out": folder}
         pretrain.run(
-            _defaults(
+            _options(
                 pretrain,
-                like=options.like,
-                text=options.text,
+                needed,
                 eval_text=options.eval_text,
-                out=folder,
                 steps=options.base_steps,
                 context=options.context,
                 no_state_passing=True,
@@ -77,13 +75,12 @@ def _base(options: Namespace) -> Path:
 def _tuned(options: Namespace, base: Path, method: str, rate: float, seed: int) -> Path:
     folder = options.out / f"{method}-{rate:g}-{seed}"
     if not (folder / adapter.TENSORS).exists():
+        needed = {"model": base, "text": options.text, "out": folder}
         tune.run(
-            _defaults(
+            _options(
                 tune,
-                model=base,
-                text=options.text,
+                needed,
                 eval_text=options.eval_text,
-                out=folder,
                 method=method,
                 steps=options.steps,
                 lr=rate,
@@ -116,11 +113,11 @@ def _recall(options: Namespace, base: Path, folder: Path, method: str) -> float:
         checkpoint.save(model, merged, base)
         draft = folder / "recall.new"
         draft.unlink(missing_ok=True)
+        needed = {"model": merged, "text": options.eval_text}
         recall.run(
-            _defaults(
+            _options(
                 recall,
-                model=merged,
-                text=options.eval_text,
+                needed,
                 out=draft,
                 lengths=options.lengths,
                 splits=["trained"],

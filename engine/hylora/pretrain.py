@@ -21,6 +21,7 @@ from engine.hylora.tokenizer import Tokenizer
 from engine.hylora.training import Run, perplexity, weighted_loss
 
 KEPT_BOOKS, KEPT_SYNTHETIC = 0.85, 0.6
+SEED_STRIDE = 1_000_003  # more than the steps of a run
 MEASURED_STEPS = (40, 100)  # between these the speed is measured, for --max-seconds
 
 
@@ -74,8 +75,9 @@ class Pretraining:
         return torch.autocast(device, torch.bfloat16, enabled=device == "cuda")
 
     def step_loss(self, batch: Batch, step: int) -> Tensor:
-        generator = torch.Generator().manual_seed(self.options.seed * 1_000_003 + step)
-        kept = (torch.rand(len(self.share), generator=generator) < self.share).float()
+        # Of the seed and the step alone, so that a resumed run draws what the first would have.
+        torch.manual_seed(self.options.seed * SEED_STRIDE + step)
+        kept = (torch.rand(len(self.share)) < self.share).float()
         if self.options.no_state_passing:
             kept = torch.zeros_like(kept)
         past = carry(self.past, kept.to(self.options.device))

@@ -20,7 +20,7 @@ from engine.hylora.model import HybridModel
 from engine.hylora.quiz import FULL_LENGTH, Quiz, is_right
 from engine.hylora.tokenizer import Tokenizer
 
-MOST_TOKENS = 64  # of an answer
+MOST_TOKENS = 128  # of an answer
 HAYSTACKS_WHEN_SHORT = 2
 # Up to so many questions at once: bounds the scores' memory.
 FORKS = 32

@@ -1,6 +1,6 @@
 // The server's own logits of a text under each policy, for the training forward to be held against.
 //
-//   dump_logits MODEL_FOLDER IDS_FILE APPENDED STRIDE OUT_FOLDER
+//   dump_logits MODEL_FOLDER IDS_FILE APPENDED STRIDE OUT_FOLDER [ADAPTER_FOLDER]
 //
 // Of the ids (decimal, one a line) the first APPENDED come in one append, the rest one by one.
 // OUT_FOLDER/{SE_ATTN,FULL,WINDOW}.f32 get every STRIDE-th row of the append, then every later
@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
@@ -36,31 +37,40 @@ void WriteRow(std::ofstream* out, const std::vector<float>& row) {
              static_cast<std::streamsize>(row.size() * sizeof(float)));
 }
 
-void Dump(ModelRunner* runner, AttentionPolicy policy, std::span<const TokenId> ids,
-          size_t appended, size_t stride, const std::filesystem::path& path) {
+struct Text {
+  std::vector<TokenId> ids;
+  size_t appended = 0, stride = 0;
+  std::shared_ptr<const ModelAdapter> adapter;  // null: the base
+};
+
+void Dump(ModelRunner* runner, AttentionPolicy policy, const Text& text,
+          const std::filesystem::path& path) {
   SpanSettings settings;
   settings.policy = policy;
   TestSession session = runner->NewSession(settings);
+  session.adapter = text.adapter;
   std::ofstream out(path, std::ios::binary);
-  const std::vector<std::vector<float>> rows = runner->Append(&session, ids.first(appended));
-  for (size_t i = 0; i < rows.size(); i += stride) WriteRow(&out, rows[i]);
-  for (size_t i = appended; i < ids.size(); ++i) {
+  const std::span<const TokenId> ids = text.ids;
+  const std::vector<std::vector<float>> rows = runner->Append(&session, ids.first(text.appended));
+  for (size_t i = 0; i < rows.size(); i += text.stride) WriteRow(&out, rows[i]);
+  for (size_t i = text.appended; i < ids.size(); ++i) {
     for (const auto& row : runner->Append(&session, ids.subspan(i, 1))) WriteRow(&out, row);
   }
   CHECK(out.good()) << path;
 }
 
 int Main(int argc, char** argv) {
-  CHECK_EQ(argc, 6) << "dump_logits MODEL_FOLDER IDS_FILE APPENDED STRIDE OUT_FOLDER";
-  const std::vector<TokenId> ids = ReadIds(argv[2]);
-  size_t appended = 0, stride = 0;
-  CHECK(absl::SimpleAtoi(argv[3], &appended) && appended <= ids.size());
-  CHECK(absl::SimpleAtoi(argv[4], &stride) && stride > 0);
-  const std::filesystem::path out = argv[5];
+  CHECK(argc == 6 || argc == 7)
+      << "dump_logits MODEL_FOLDER IDS_FILE APPENDED STRIDE OUT_FOLDER [ADAPTER_FOLDER]";
   ModelRunner runner(argv[1]);
-  Dump(&runner, AttentionPolicy::kSeAttn, ids, appended, stride, out / "SE_ATTN.f32");
-  Dump(&runner, AttentionPolicy::kFull, ids, appended, stride, out / "FULL.f32");
-  Dump(&runner, AttentionPolicy::kWindow, ids, appended, stride, out / "WINDOW.f32");
+  Text text = {.ids = ReadIds(argv[2])};
+  CHECK(absl::SimpleAtoi(argv[3], &text.appended) && text.appended <= text.ids.size());
+  CHECK(absl::SimpleAtoi(argv[4], &text.stride) && text.stride > 0);
+  const std::filesystem::path out = argv[5];
+  if (argc == 7) text.adapter = runner.LoadAdapter(argv[6]);
+  Dump(&runner, AttentionPolicy::kSeAttn, text, out / "SE_ATTN.f32");
+  Dump(&runner, AttentionPolicy::kFull, text, out / "FULL.f32");
+  Dump(&runner, AttentionPolicy::kWindow, text, out / "WINDOW.f32");
   return EXIT_SUCCESS;
 }
 

@@ -1,19 +1,22 @@
-"""A toy HyLoRA on the CPU: its loss falls, and the adapter's form keeps what was trained."""
+"""A toy HyLoRA on the CPU: its loss falls, its form keeps what was trained, and the server's
+logits under the adapter are those of the training."""
 
 import argparse
 import json
 import lzma
+import subprocess
 import sys
 import unittest
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from engine.hylora import adapter, checkpoint, corpus, safetensors_file, tune
 from engine.hylora.attention import SpanSettings
 from engine.hylora.tokenizer import Tokenizer
 
-SCRATCH = Path(sys.argv[1])
+DUMP_LOGITS, SCRATCH = sys.argv[1], Path(sys.argv[2])
 MODEL, BOOK = Path("engine/model/demo"), Path("deploy/book/she.txt.xz")
 # Long enough that each row's last query chunk retrieves: window 512, block 32, 8 blocks.
 CONTEXT, STEPS = 1024, 8
@@ -76,6 +79,18 @@ class Tuning(unittest.TestCase):
         scale = plain.abs().max()
         self.assertLess(((merged - unmerged).abs().max() / scale).item(), 1e-4)
         self.assertGreater(((unmerged - plain).abs().max() / scale).item(), 1e-2)
+
+    def test_the_server_computes_what_was_trained(self) -> None:
+        model, ids = checkpoint.load(MODEL), self.ids[2000 : 2000 + CONTEXT]
+        adapter.load(model, self.out)
+        (SCRATCH / "ids").write_text("\n".join(map(str, ids)))
+        count, stride = str(CONTEXT), 32
+        command = [DUMP_LOGITS, MODEL, SCRATCH / "ids", count, str(stride), SCRATCH, self.out]
+        subprocess.run(command, check=True)
+        servers = torch.from_numpy(np.fromfile(SCRATCH / "SE_ATTN.f32", np.float32))
+        ours = self.logits(model)[0, ::stride]
+        difference = (servers.view_as(ours) - ours).abs().max() / ours.abs().max()
+        self.assertLess(difference.item(), 1e-4)
 
     def test_form_keeps_every_tensor(self) -> None:
         model = checkpoint.load(MODEL)
