@@ -1,5 +1,6 @@
 // Which product takes which way:
-//   bf16, columns a multiple of 8, up to 4 rows, W large, not batch-invariant: the ring;
+//   bf16, columns a multiple of 8, up to 4 rows, W large, not batch-invariant: the ring, or
+//     for a row alone the product of one row;
 //   bf16, columns a multiple of 8, up to 16 rows (any number when batch-invariant): skinny;
 //   bf16, more rows: cuBLAS;
 //   float32, and bf16 that is left: the tiled kernel below.
@@ -18,6 +19,7 @@
 #include "engine/backend/cuda/rms_norm.h"
 #include "engine/backend/cuda/skinny_mat_mul.h"
 #include "engine/backend/cuda/skinny_ring.h"
+#include "engine/backend/cuda/skinny_row.h"
 #include "engine/backend/cuda/swi_glu.h"
 
 namespace eidetic::cuda {
@@ -146,7 +148,7 @@ void MatMul(const MatMulParams& params, Context* context) {
     rest.x_number = Number::kActivation;
     rest.norm = {};
   }
-  if (ring) return SkinnyRing(rest, context);
+  if (ring) return (SkinnyRowTakes(rest) ? SkinnyRow : SkinnyRing)(rest, context);
   if (skinny) return SkinnyMatMul(rest, context);
   MultiplyApart(rest, scratch + normed_bytes, context);
 }

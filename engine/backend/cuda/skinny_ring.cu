@@ -128,7 +128,7 @@ __device__ inline void Consume(const RingArgs& args, const Share& share, const S
 __global__ void __maxnreg__(kRegisters) SkinnyRingKernel(const RingArgs args) {
   extern __shared__ uint4 bytes[];
   __shared__ RingBarriers barriers;
-  const Share share(args);
+  const Share share(args.output);
   const SharedParts shared(args, reinterpret_cast<char*>(bytes));
   cudaTriggerProgrammaticLaunchCompletion();
   if (threadIdx.x == 0) barriers.Init(args.stages);

@@ -67,13 +67,13 @@ __host__ __device__ inline int32_t XPitch(const RingArgs& args) {
 struct Share {
   int32_t begin, end;
 
-  __device__ explicit Share(const RingArgs& args)
-      : begin(Border(args, blockIdx.x)), end(Border(args, blockIdx.x + 1)) {}
+  __device__ explicit Share(const ProductOutput& output)
+      : begin(Border(output, blockIdx.x)), end(Border(output, blockIdx.x + 1)) {}
 
  private:
-  __device__ static int32_t Border(const RingArgs& args, uint32_t block) {
-    const uint32_t least = static_cast<uint32_t>(args.output.outputs) / gridDim.x;
-    const uint32_t more = static_cast<uint32_t>(args.output.outputs) - least * gridDim.x;
+  __device__ static int32_t Border(const ProductOutput& output, uint32_t block) {
+    const uint32_t least = static_cast<uint32_t>(output.outputs) / gridDim.x;
+    const uint32_t more = static_cast<uint32_t>(output.outputs) - least * gridDim.x;
     return static_cast<int32_t>(block * least + min(block, more));
   }
 };
