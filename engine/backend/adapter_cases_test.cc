@@ -185,7 +185,7 @@ std::vector<float> RunOwnConv(const OwnConvCase& c, int which, std::vector<ConvW
   run.Again();
   const int64_t inner = int64_t{c.heads} * c.head_dim, channels = inner + 2 * c.d_state;
   const int64_t conv_size = (c.width - 1) * channels, scan_size = inner * c.d_state;
-  StateSlots slots(c.lengths, 0, conv_size + scan_size, c.in_place, 0, run);
+  StateSlots slots(c.lengths, 0, conv_size + scan_size, scan_size, c.in_place, 0, run);
   for (size_t i = 0; i < c.lengths.size(); ++i) {
     slots.Set(i, Random(conv_size + scan_size, 100 + i));
   }

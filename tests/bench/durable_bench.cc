@@ -56,7 +56,7 @@ SessionName NameOf(int64_t stream) { return {"bench", absl::StrCat("s", stream)}
 
 void CreateSession(ServiceEngine* service, const SessionName& name) {
   Await<SessionInfo>([&](auto done) {
-    service->engine().CreateSession(name, service->settings(), std::nullopt, "", "", done);
+    service->engine().CreateSession(name, service->settings(), "", std::nullopt, "", "", done);
   });
 }
 

@@ -33,7 +33,7 @@ void PrefillLoad::Run(int thread) {
   Engine& engine = service_->engine();
   for (int64_t prompt = 0; !stopped_; ++prompt) {
     Await<SessionInfo>([&](auto done) {
-      engine.CreateSession(name, service_->settings(), std::nullopt, "", "", std::move(done));
+      engine.CreateSession(name, service_->settings(), "", std::nullopt, "", "", std::move(done));
     });
     AppendPrompt(name, prompt);
     AwaitOk([&](auto done) { engine.DeleteSession(name, std::nullopt, std::move(done)); });

@@ -42,7 +42,7 @@ GenerateSpec Prompt(const ServiceEngine& service, const ServiceOptions& options,
 void Hold(ServiceEngine* service, const ServiceOptions& options, int64_t seed) {
   const SessionName name{"holder", "held-" + std::to_string(seed)};
   absl::Notification made;
-  service->engine().CreateSession(name, service->settings(), {}, "", "", [&](auto session) {
+  service->engine().CreateSession(name, service->settings(), "", {}, "", "", [&](auto session) {
     CHECK(session.ok()) << session.status();
     made.Notify();
   });

@@ -45,7 +45,7 @@ const SessionName kName{"bench", "long"};
 // When the engine last drew a token: readers hear of it once it is durable.
 class Draws : public EngineObserver {
  public:
-  void OnFirstToken(double) override { last_ = NowSeconds(); }
+  void OnFirstToken(StartTier, double) override { last_ = NowSeconds(); }
   void OnInterToken(double) override { last_ = NowSeconds(); }
   double last() const { return last_; }
 
@@ -117,7 +117,7 @@ double Compute(const Bench& bench, Engine* engine) {
   memory::SpanSettings settings = memory::DefaultSpanSettings(bench.backend->bounding());
   settings.retrieve_in_prefill = false;  // the quickest way there is
   Await<SessionInfo>(
-      [&](auto done) { engine->CreateSession(kName, settings, std::nullopt, "", "", done); });
+      [&](auto done) { engine->CreateSession(kName, settings, "", std::nullopt, "", "", done); });
   std::mt19937 random(1);
   const double begin = NowSeconds();
   for (int64_t left = bench.tokens; left > 0; left -= kAppend) {

@@ -32,9 +32,9 @@ struct ServiceOptions {
   float temperature = 0;
   // Of the load beside them.
   int32_t prefill_sessions = 4, prefill_tokens = 16384;
-  int32_t max_batch_sequences = 0;    // of a step; 0: all
-  std::filesystem::path data_folder;  // empty: nothing is kept
-  EngineLimits limits;  // those that count sequences and memory are set to what is needed
+  int32_t max_batch_sequences = 0;         // of a step; 0: all
+  std::filesystem::path data_folder = {};  // empty: nothing is kept
+  EngineLimits limits = {};  // those that count sequences and memory are set to what is needed
 };
 
 struct StepTotals {

@@ -63,7 +63,7 @@ int Main(int argc, char** argv) {
   CHECK(argc == 6 || argc == 7)
       << "dump_logits MODEL_FOLDER IDS_FILE APPENDED STRIDE OUT_FOLDER [ADAPTER_FOLDER]";
   ModelRunner runner(argv[1]);
-  Text text = {.ids = ReadIds(argv[2])};
+  Text text = {.ids = ReadIds(argv[2]), .adapter = {}};
   CHECK(absl::SimpleAtoi(argv[3], &text.appended) && text.appended <= text.ids.size());
   CHECK(absl::SimpleAtoi(argv[4], &text.stride) && text.stride > 0);
   const std::filesystem::path out = argv[5];
