@@ -194,7 +194,8 @@ class EngineObserver {
     int64_t sequences = 0, decode_tokens = 0, prefill_tokens = 0;
     RetrievalStats retrieval;
   };
-  virtual void OnStep(const Step& step) {}  // after its tokens
+  virtual void OnStep(const Step& step) {}  // before its tokens are handed on
+  virtual void OnStepApplied() {}           // after it
   virtual void OnQueued(double seconds) {}  // from a request's arrival to its first step
   // From a request's arrival to its first token.
   virtual void OnFirstToken(StartTier start, double seconds) {}

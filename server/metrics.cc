@@ -139,7 +139,6 @@ Metrics::Metrics(const std::string& model, const std::string& backend, MetricsOp
 }
 
 void Metrics::OnStep(const Step& step) {
-  inter_token_.Flush();
   prometheus::Histogram& seconds = step.prefill_tokens == 0  ? decode_step_seconds_
                                    : step.decode_tokens == 0 ? prefill_step_seconds_
                                                              : mixed_step_seconds_;

@@ -46,6 +46,7 @@ class Metrics : public EngineObserver, public IdentityObserver, public prometheu
   void OnFirstToken(StartTier start, double seconds) override;
   void OnWake(double seconds) override { restore_seconds_.Observe(seconds); }
   // Counted with the step that the token belongs to.
+  void OnStepApplied() override { inter_token_.Flush(); }
   void OnInterToken(double seconds) override { inter_token_.Observe(seconds); }
   void OnCommit(double seconds) override { commit_seconds_.Observe(seconds); }
 

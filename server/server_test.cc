@@ -87,6 +87,7 @@ TEST_F(ServerTest, MetricsTellWhatHappened) {
   step.retrieval = {.candidates_read = 40, .choices = 10, .proven = 9, .seconds = 0.0001};
   metrics_->OnInterToken(0.003);
   metrics_->OnStep(step);
+  metrics_->OnStepApplied();
   step.prefill_tokens = 512;
   metrics_->OnStep(step);
   step.decode_tokens = 0;

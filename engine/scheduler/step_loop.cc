@@ -187,7 +187,8 @@ void StepLoop::RunBatch(const std::vector<Seat*>& seats, const std::vector<StepC
   StepResult result = model_->Await();
   if (!result.status.ok()) return LoseDevice(result.status);
   CHECK_EQ(result.chunks.size(), batch.size());
-  const double seconds = absl::ToDoubleSeconds(context_->now() - begin);
+  // Before Apply, which may end a session and its memory, and tells who waits for the tokens.
+  Observe(batch, absl::ToDoubleSeconds(context_->now() - begin), result.retrieval);
   // Before Apply, which may end a session whose tables the choices name.
   pool_->BetweenSteps(result.choices);
   for (size_t i = 0; i < batch.size(); ++i) {
@@ -196,7 +197,7 @@ void StepLoop::RunBatch(const std::vector<Seat*>& seats, const std::vector<StepC
     if (!batch[i].tokens.empty()) batch[i].memory->Publish(EndOf(batch[i]));
     seats[i]->sequence->Apply(batch[i], std::move(result.chunks[i]));
   }
-  Observe(batch, seconds, result.retrieval);
+  context_->observer->OnStepApplied();
 }
 
 void StepLoop::LoseDevice(const absl::Status& why) {

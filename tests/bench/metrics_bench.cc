@@ -18,6 +18,7 @@ double SecondsOfStep(Metrics* metrics) {
   for (int i = 0; i < kSteps; ++i) {
     for (int k = 0; k < kSequences; ++k) metrics->OnInterToken(0.0006);
     metrics->OnStep(step);
+    metrics->OnStepApplied();
   }
   const std::chrono::duration<double> time = std::chrono::steady_clock::now() - begin;
   return time.count() / kSteps;
