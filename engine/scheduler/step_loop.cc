@@ -140,7 +140,8 @@ StepLoop::Crowd StepLoop::Collect() {
     if (Queues(seat)) continue;
     StepChunk chunk = seat.sequence->NextChunk();
     if (!MakeReady(&seat, chunk, now)) continue;
-    tenants_->AtWork(seat.account);
+    // Who waits for its own reader rests: it holds nobody's share.
+    if (seat.state != Sequence::State::kPaused) tenants_->AtWork(seat.account);
     // It begins in this step or a later one: it counts from here on.
     if (!seat.started) ++seat.account->running;
     crowd.candidates.push_back(
