@@ -1,37 +1,25 @@
 """The Bamba model (Mamba-2 and attention layers) in plain PyTorch: float32, CPU, one sequence.
 
-It needs nothing but torch (1.13 or newer) and is written to be quick there: products are matmuls
+It needs torch alone (1.13 or newer) and is written to be quick there: products are matmuls
 over whole chunks, caches are never copied. torch_bench.py compares it with the goldens.
 """
 
 import json
 import math
+import sys
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-DTYPES = {"BF16": torch.bfloat16, "F16": torch.float16, "F32": torch.float32}
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+from engine.hylora import safetensors_file  # noqa: E402: it stands below the repository's root
+
 # Of 32 to 256 about the quickest here; the model's own mamba_chunk_size only sets a GPU's tiles.
 SCAN_CHUNK = 64
 # Queries a softmax; a chunk reads no key that comes after it, so about half of all scores.
 ATTENTION_CHUNK = 256
-
-
-def read_safetensors(path: Path) -> dict[str, Tensor]:
-    """All tensors of one file, as float32. Layout: length in 8 bytes, JSON header, data."""
-    data = bytearray(path.read_bytes())
-    start = 8 + int.from_bytes(data[:8], "little")
-    header = json.loads(data[8:start])
-    header.pop("__metadata__", None)
-    tensors = {}
-    for name, entry in header.items():
-        dtype, count = DTYPES[entry["dtype"]], math.prod(entry["shape"])
-        offset = start + entry["data_offsets"][0]
-        flat = torch.frombuffer(data, dtype=dtype, count=count, offset=offset)
-        tensors[name] = flat.reshape(entry["shape"]).float()
-    return tensors
 
 
 def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
@@ -98,7 +86,8 @@ class Model:
         config = json.loads((folder / "config.json").read_text())
         weights: dict[str, Tensor] = {}
         for path in sorted(folder.glob("*.safetensors")):
-            weights.update(read_safetensors(path))
+            stored = safetensors_file.read(path)
+            weights.update({name: tensor.float() for name, tensor in stored.items()})
         prefixes = [f"model.layers.{layer}." for layer in range(config["num_hidden_layers"])]
         self.layer_weights = [
             {k[len(p) :]: v for k, v in weights.items() if k.startswith(p)} for p in prefixes
