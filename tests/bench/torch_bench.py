@@ -109,7 +109,7 @@ def check(runner, goldens: Path) -> None:
     import torch_model
 
     prompts = json.loads((goldens / "goldens.json").read_text(encoding="utf-8"))["prompts"]
-    tensors = torch_model.read_safetensors(goldens / "goldens.safetensors")
+    tensors = torch_model.read_floats(goldens / "goldens.safetensors")
     worst = 0.0
     for prompt in prompts:
         name, ids, greedy_ids = prompt["name"], prompt["ids"], prompt["greedy_ids"]

@@ -81,13 +81,17 @@ class State:
         self.layers: list[dict[str, Tensor]] = []
 
 
+def read_floats(path: Path) -> dict[str, Tensor]:
+    """All tensors of one file, as float32."""
+    return {name: tensor.float() for name, tensor in safetensors_file.read(path).items()}
+
+
 class Model:
     def __init__(self, folder: Path) -> None:
         config = json.loads((folder / "config.json").read_text())
         weights: dict[str, Tensor] = {}
         for path in sorted(folder.glob("*.safetensors")):
-            stored = safetensors_file.read(path)
-            weights.update({name: tensor.float() for name, tensor in stored.items()})
+            weights.update(read_floats(path))
         prefixes = [f"model.layers.{layer}." for layer in range(config["num_hidden_layers"])]
         self.layer_weights = [
             {k[len(p) :]: v for k, v in weights.items() if k.startswith(p)} for p in prefixes
