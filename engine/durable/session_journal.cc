@@ -11,9 +11,9 @@
 namespace eidetic {
 
 void PutCheckpoints(const Session& session, memory::JournalBatch* batch) {
-  const auto put = [&](std::string key, const std::shared_ptr<Checkpoint>& checkpoint) {
+  const auto put = [&](const std::string& key, const std::shared_ptr<Checkpoint>& checkpoint) {
     if (checkpoint == nullptr || checkpoint->refused) return;
-    batch->Put(std::move(key), EncodeCheckpoint(checkpoint->record, session.bit_identical));
+    batch->Put(key, EncodeCheckpoint(checkpoint->record, session.bit_identical));
   };
   put(CheckpointKeyOf(session.name), session.checkpoint);
   put(OlderCheckpointKeyOf(session.name), session.older);

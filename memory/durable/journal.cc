@@ -3,8 +3,11 @@
 #include <rocksdb/write_batch.h>
 
 #include <chrono>
+#include <cstring>
+#include <limits>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
@@ -15,26 +18,24 @@
 
 namespace eidetic::memory {
 
-void JournalBatch::Put(std::string key, std::string value) {
-  bytes_ += key.size() + value.size();
-  changes_.push_back({Kind::kPut, std::move(key), std::move(value)});
+void JournalBatch::Add(Kind kind, std::string_view key, std::string_view value) {
+  constexpr size_t kMostBytes = std::numeric_limits<uint32_t>::max();
+  CHECK(key.size() <= kMostBytes && value.size() <= kMostBytes) << "a record of 4 GiB";
+  const Header header{static_cast<uint32_t>(key.size()), static_cast<uint32_t>(value.size()), kind};
+  changes_.append(reinterpret_cast<const char*>(&header), sizeof(header));
+  changes_.append(key).append(value);
+  bytes_ += static_cast<int64_t>(key.size() + value.size());
 }
 
-void JournalBatch::Delete(std::string key) {
-  bytes_ += key.size();
-  changes_.push_back({Kind::kDelete, std::move(key), {}});
+void JournalBatch::Put(std::string_view key, std::string_view value) {
+  Add(Kind::kPut, key, value);
 }
 
-void JournalBatch::DeletePrefix(std::string prefix) {
+void JournalBatch::Delete(std::string_view key) { Add(Kind::kDelete, key, {}); }
+
+void JournalBatch::DeletePrefix(std::string_view prefix) {
   CHECK(!prefix.empty()) << "an empty prefix would delete everything";
-  bytes_ += prefix.size();
-  changes_.push_back({Kind::kDeletePrefix, std::move(prefix), {}});
-}
-
-void JournalBatch::Merge(JournalBatch later) {
-  bytes_ += later.bytes_;
-  changes_.insert(changes_.end(), std::make_move_iterator(later.changes_.begin()),
-                  std::make_move_iterator(later.changes_.end()));
+  Add(Kind::kDeletePrefix, prefix, {});
 }
 
 class Journal::Impl {
@@ -127,19 +128,28 @@ class Journal::Impl {
 };
 
 void Journal::Impl::Add(const JournalBatch& batch, rocksdb::WriteBatch* to) {
-  for (const JournalBatch::Change& change : batch.changes_) {
-    const std::string key = StoredKey(change.key);
+  for (std::string_view rest = batch.changes_; !rest.empty();) {
+    JournalBatch::Header header;
+    std::memcpy(&header, rest.data(), sizeof(header));
+    const std::string_view key = rest.substr(sizeof(header), header.key_bytes);
+    const rocksdb::Slice value(key.data() + key.size(), header.value_bytes);
+    rest.remove_prefix(sizeof(header) + header.key_bytes + header.value_bytes);
+    const auto parts = StoredParts(key);
+    const rocksdb::SliceParts stored(parts.data(), static_cast<int>(parts.size()));
     rocksdb::Status status;
-    switch (change.kind) {
+    switch (header.kind) {
       case JournalBatch::Kind::kPut:
-        status = to->Put(key, change.value);
+        status = to->Put(stored, rocksdb::SliceParts(&value, 1));
         break;
       case JournalBatch::Kind::kDelete:
-        status = to->Delete(key);
+        status = to->Delete(stored);
         break;
-      case JournalBatch::Kind::kDeletePrefix:
-        status = to->DeleteRange(key, StoredEnd(change.key));
+      case JournalBatch::Kind::kDeletePrefix: {
+        const std::string end = StoredEnd(key);
+        const rocksdb::Slice behind(end);
+        status = to->DeleteRange(stored, rocksdb::SliceParts(&behind, 1));
         break;
+      }
     }
     CHECK(status.ok()) << status.ToString();  // only a key or value of 4 GiB is refused
   }

@@ -21,7 +21,6 @@
 #include <memory>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -35,23 +34,25 @@ namespace eidetic::memory {
 // Changes that become durable together or not at all, in this order.
 class JournalBatch {
  public:
-  void Put(std::string key, std::string value);
-  void Delete(std::string key);
+  void Put(std::string_view key, std::string_view value);
+  void Delete(std::string_view key);
   // Every key that begins with `prefix` (not empty), but for those put later in this batch.
-  void DeletePrefix(std::string prefix);
+  void DeletePrefix(std::string_view prefix);
   bool empty() const { return changes_.empty(); }
-  int64_t bytes() const { return bytes_; }
-  // Adds the changes of `later` after these.
-  void Merge(JournalBatch later);
+  int64_t bytes() const { return bytes_; }  // of keys and values
 
  private:
   friend class Journal;
   enum class Kind : uint8_t { kPut, kDelete, kDeletePrefix };
-  struct Change {
+  struct Header {
+    uint32_t key_bytes, value_bytes;
     Kind kind;
-    std::string key, value;
   };
-  std::vector<Change> changes_;
+  void Add(Kind kind, std::string_view key, std::string_view value);
+
+  // Header, key and value of one change behind those of the other: who records allocates next to
+  // nothing, and the journal's thread frees next to nothing.
+  std::string changes_;
   int64_t bytes_ = 0;
 };
 

@@ -22,6 +22,11 @@ constexpr char kMarker[] = "j/marker";
 constexpr char kTrial[] = "trial.tmp";
 constexpr size_t kTrialChunkBytes = 1 << 20;
 
+std::string StoredKey(std::string_view key) {
+  std::string stored(1, kCallersSpace);
+  return stored.append(key);
+}
+
 rocksdb::Slice ToSlice(std::string_view bytes) { return {bytes.data(), bytes.size()}; }
 std::string_view ToView(const rocksdb::Slice& slice) { return {slice.data(), slice.size()}; }
 
@@ -85,9 +90,8 @@ rocksdb::Status TryDisk(rocksdb::Env* env, const std::string& folder, uint64_t b
 
 }  // namespace
 
-std::string StoredKey(std::string_view key) {
-  std::string stored(1, kCallersSpace);
-  return stored.append(key);
+std::array<rocksdb::Slice, 2> StoredParts(std::string_view key) {
+  return {rocksdb::Slice(&kCallersSpace, 1), ToSlice(key)};
 }
 
 std::string StoredEnd(std::string_view prefix) {
@@ -98,6 +102,7 @@ std::string StoredEnd(std::string_view prefix) {
 }
 
 JournalDatabase::Handle::~Handle() {
+  iterators.reset();
   db.reset();
   closed->Notify();
 }
@@ -206,6 +211,7 @@ absl::Status JournalDatabase::Write(rocksdb::WriteBatch* batch) {
   rocksdb::WriteOptions durable;
   durable.sync = true;
   const rocksdb::Status status = (*handle)->db->Write(durable, batch);
+  (*handle)->iterators->Written();
   failed_ = !status.ok();
   return FromRocks(status, folder_);
 }
@@ -240,27 +246,25 @@ absl::Status JournalDatabase::Scan(
     const std::function<bool(std::string_view key, std::string_view value)>& visit) const {
   const auto handle = GetHandle();
   if (!handle.ok()) return handle.status();
-  const std::string end = StoredEnd(prefix);
-  const rocksdb::Slice upper(end);
-  rocksdb::ReadOptions options;
-  options.iterate_upper_bound = &upper;
-  options.fill_cache = false;
-  const std::unique_ptr<rocksdb::Iterator> found((*handle)->db->NewIterator(options));
-  for (found->Seek(StoredKey(std::max(prefix, begin))); found->Valid(); found->Next()) {
-    if (!visit(ToView(found->key()).substr(1), ToView(found->value()))) break;
+  auto bounded = (*handle)->iterators->Take(StoredEnd(prefix));
+  rocksdb::Iterator& found = *bounded->iterator;
+  for (found.Seek(StoredKey(std::max(prefix, begin))); found.Valid(); found.Next()) {
+    if (!visit(ToView(found.key()).substr(1), ToView(found.value()))) break;
   }
-  return FromRocks(found->status(), folder_);
+  const absl::Status status = FromRocks(found.status(), folder_);
+  (*handle)->iterators->Return(std::move(bounded));
+  return status;
 }
 
 absl::StatusOr<std::string> JournalDatabase::Get(std::string_view key) const {
-  const auto handle = GetHandle();
-  if (!handle.ok()) return handle.status();
-  std::string value;
-  const rocksdb::Status status =
-      (*handle)->db->Get(rocksdb::ReadOptions(), ToSlice(StoredKey(key)), &value);
-  if (status.IsNotFound()) return absl::NotFoundError("no such record");
-  if (!status.ok()) return FromRocks(status, folder_);
-  return value;
+  std::optional<std::string> value;
+  const absl::Status status = Scan(key, key, [&](std::string_view found, std::string_view bytes) {
+    if (found == key) value = std::string(bytes);
+    return false;
+  });
+  if (!status.ok()) return status;
+  if (!value) return absl::NotFoundError("no such record");
+  return *std::move(value);
 }
 
 }  // namespace eidetic::memory

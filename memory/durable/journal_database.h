@@ -14,8 +14,10 @@
 #include <rocksdb/options.h>
 #include <rocksdb/write_batch.h>
 
+#include <array>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -25,11 +27,12 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/synchronization/notification.h"
 #include "memory/durable/journal.h"
+#include "memory/durable/journal_iterators.h"
 
 namespace eidetic::memory {
 
-// A caller's key as it is stored.
-std::string StoredKey(std::string_view key);
+// A caller's key as it is stored: these two, one behind the other. Borrows `key`.
+std::array<rocksdb::Slice, 2> StoredParts(std::string_view key);
 // The first stored key behind all that begin with the caller's `prefix`.
 std::string StoredEnd(std::string_view prefix);
 
@@ -53,9 +56,10 @@ class JournalDatabase {
  private:
   // Shared with running reads; the last to let go closes it.
   struct Handle {
-    explicit Handle(rocksdb::DB* opened) : db(opened) {}
+    explicit Handle(rocksdb::DB* opened) : db(opened), iterators(std::in_place, opened) {}
     ~Handle();
     std::unique_ptr<rocksdb::DB> db;
+    std::optional<JournalIterators> iterators;
     const std::shared_ptr<absl::Notification> closed = std::make_shared<absl::Notification>();
   };
 

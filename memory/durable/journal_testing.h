@@ -29,9 +29,9 @@ class TestFolder {
   const std::filesystem::path path_;
 };
 
-inline JournalBatch PutBatch(std::string key, std::string value) {
+inline JournalBatch PutBatch(std::string_view key, std::string_view value) {
   JournalBatch batch;
-  batch.Put(std::move(key), std::move(value));
+  batch.Put(key, value);
   return batch;
 }
 

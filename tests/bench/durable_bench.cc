@@ -1,11 +1,12 @@
 // What it costs that everything outlives the process.
 //
 //   durable_bench --folder DIR [--device cpu] [--model DIR|CONFIG.json] [--streams 8]
-//                 [--tokens 128] [--rounds 5]
+//                 [--tokens 128] [--rounds 5] [--paced_ms 0]
 //
 // Generations of many sessions with a data folder and without one, in turns; how long an append
 // takes until it is durable, alone and beside them, and a checkpoint; the bytes that the process
 // had the kernel write (none where --folder lies in memory). Prints `bench` lines, asserts nothing.
+// --paced_ms: nothing is computed, and a step takes so long without the processor, as on a GPU.
 #include <glog/logging.h>
 
 #include <atomic>
@@ -32,6 +33,7 @@ ABSL_FLAG(std::string, demo, "engine/model/demo", "folder of the tokenizer for a
 ABSL_FLAG(int32_t, streams, 8, "sessions that generate at once");
 ABSL_FLAG(int32_t, tokens, 128, "tokens that each generates");
 ABSL_FLAG(int32_t, rounds, 5, "of each kind, in turn");
+ABSL_FLAG(double, paced_ms, 0, "of a step of a device that computes nothing; 0: --device computes");
 
 namespace eidetic::bench {
 namespace {
@@ -48,6 +50,7 @@ ServiceOptions OptionsFromFlags() {
   options.tokens = absl::GetFlag(FLAGS_tokens);
   options.rounds = absl::GetFlag(FLAGS_rounds);
   options.prefill_sessions = 1;
+  options.paced_step = absl::Milliseconds(absl::GetFlag(FLAGS_paced_ms));
   options.limits.keeping.checkpoint_idle = options.limits.keeping.sleep_after = absl::Hours(1);
   return options;
 }
@@ -81,28 +84,51 @@ double Generate(ServiceEngine* service, const ServiceOptions& options) {
   return seconds;
 }
 
-void BenchThroughput(ServiceEngine* without, ServiceEngine* with, const ServiceOptions& options) {
-  const int64_t tokens = int64_t{options.streams} * options.tokens;
-  std::vector<double> off, on, ratios;
-  int64_t bytes = 0;
-  for (int round = -1; round < options.rounds; ++round) {
-    const double a = Generate(without, options);
-    const int64_t before = WrittenBytes();
-    const double b = Generate(with, options);
-    if (round < 0) continue;  // warm-up
-    bytes += WrittenBytes() - before;
-    off.push_back(static_cast<double>(tokens) / a);
-    on.push_back(static_cast<double>(tokens) / b);
-    ratios.push_back(a / b);
-  }
-  std::printf(
-      "bench name=journal_throughput model=%s streams=%d tokens=%d rounds=%d "
-      "off_tokens_per_second=%.1f on_tokens_per_second=%.1f ratio=%.4f lowest_ratio=%.4f "
-      "written_bytes_per_token=%.1f\n",
-      options.model.filename().c_str(), options.streams, options.tokens, options.rounds,
-      Median(off), Median(on), Median(ratios), Quantile(ratios, 0),
-      static_cast<double>(bytes) / static_cast<double>(tokens * options.rounds));
+void PrintTimes(const char* what, const std::vector<double>& seconds) {
+  std::printf("bench name=time_to_durable what=%s count=%zu p50_ms=%.3f p99_ms=%.3f\n", what,
+              seconds.size(), 1e3 * Quantile(seconds, 0.5), 1e3 * Quantile(seconds, 0.99));
   std::fflush(stdout);
+}
+
+// What rounds of one kind took, each.
+struct Rounds {
+  std::vector<double> tokens_per_second, loop_us_per_token, journal_us_per_token;
+
+  void Run(ServiceEngine* service, const ServiceOptions& options) {
+    const auto tokens = static_cast<double>(options.streams) * options.tokens;
+    const StepTotals before = service->metrics().totals();
+    tokens_per_second.push_back(tokens / Generate(service, options));
+    const StepTotals after = service->metrics().totals();
+    loop_us_per_token.push_back(1e6 * (after.loop_seconds - before.loop_seconds) / tokens);
+    journal_us_per_token.push_back(1e6 * (after.journal_seconds - before.journal_seconds) / tokens);
+  }
+};
+
+void BenchThroughput(ServiceEngine* without, ServiceEngine* with, const ServiceOptions& options) {
+  Generate(without, options);  // warm-up
+  Generate(with, options);
+  with->metrics().TakeCommits();
+  Rounds off, on;
+  std::vector<double> ratios;
+  const int64_t written = WrittenBytes();
+  for (int round = 0; round < options.rounds; ++round) {
+    off.Run(without, options);
+    on.Run(with, options);
+    ratios.push_back(on.tokens_per_second.back() / off.tokens_per_second.back());
+  }
+  const auto tokens = static_cast<double>(options.streams) * options.tokens * options.rounds;
+  std::printf(
+      "bench name=journal_throughput backend=%s model=%s step_ms=%.2f streams=%d tokens=%d "
+      "rounds=%d off_tokens_per_second=%.1f on_tokens_per_second=%.1f ratio=%.4f "
+      "lowest_ratio=%.4f off_loop_us_per_token=%.3f on_loop_us_per_token=%.3f "
+      "journal_us_per_token=%.3f "
+      "written_bytes_per_token=%.1f\n",
+      with->backend().name().c_str(), options.model.filename().c_str(),
+      absl::ToDoubleMilliseconds(options.paced_step), options.streams, options.tokens,
+      options.rounds, Median(off.tokens_per_second), Median(on.tokens_per_second), Median(ratios),
+      Quantile(ratios, 0), Median(off.loop_us_per_token), Median(on.loop_us_per_token),
+      Median(on.journal_us_per_token), static_cast<double>(WrittenBytes() - written) / tokens);
+  PrintTimes("generations", with->metrics().TakeCommits());
 }
 
 // Appends of one token each, one after the other, until there are enough or `stop`.
@@ -115,12 +141,6 @@ std::vector<double> TimeAppends(ServiceEngine* service, const std::atomic<bool>&
     seconds.push_back(NowSeconds() - begin);
   }
   return seconds;
-}
-
-void PrintTimes(const char* what, const std::vector<double>& seconds) {
-  std::printf("bench name=time_to_durable what=%s count=%zu p50_ms=%.3f p99_ms=%.3f\n", what,
-              seconds.size(), 1e3 * Quantile(seconds, 0.5), 1e3 * Quantile(seconds, 0.99));
-  std::fflush(stdout);
 }
 
 void BenchAppends(ServiceEngine* service, const ServiceOptions& options) {

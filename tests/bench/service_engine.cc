@@ -1,12 +1,14 @@
 #include "tests/bench/service_engine.h"
 
 #include <glog/logging.h>
+#include <time.h>
 
 #include <algorithm>
 #include <utility>
 
 #include "engine/backend/create_backend.h"
 #include "engine/model/model_description.h"
+#include "tests/bench/paced_backend.h"
 #include "tests/bench/some_tokens.h"
 
 namespace eidetic::bench {
@@ -42,6 +44,17 @@ std::unique_ptr<Backend> MakeBackend(const ServiceOptions& options) {
   return *std::move(created);
 }
 
+std::unique_ptr<Backend> MakePaced(const ServiceOptions& options, Backend* storage) {
+  if (options.paced_step == absl::ZeroDuration()) return nullptr;
+  return std::make_unique<PacedBackend>(storage, options.paced_step);
+}
+
+double ThreadSeconds() {
+  timespec time;
+  CHECK_EQ(clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time), 0);
+  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+}
+
 std::unique_ptr<Engine> MakeEngine(const ServiceOptions& options, Backend* backend,
                                    EngineObserver* observer) {
   const Engine::Options engine = {
@@ -64,6 +77,24 @@ void SummingMetrics::OnStep(const Step& step) {
   totals_.seconds += step.seconds;
 }
 
+void SummingMetrics::OnStepApplied() {
+  Metrics::OnStepApplied();
+  absl::MutexLock lock(&mutex_);
+  totals_.loop_seconds = ThreadSeconds();
+}
+
+void SummingMetrics::OnCommit(double seconds) {
+  Metrics::OnCommit(seconds);
+  absl::MutexLock lock(&mutex_);
+  totals_.journal_seconds = ThreadSeconds();
+  commits_.push_back(seconds);
+}
+
+std::vector<double> SummingMetrics::TakeCommits() {
+  absl::MutexLock lock(&mutex_);
+  return std::exchange(commits_, {});
+}
+
 StepTotals SummingMetrics::totals() const {
   absl::MutexLock lock(&mutex_);
   return totals_;
@@ -71,8 +102,9 @@ StepTotals SummingMetrics::totals() const {
 
 ServiceEngine::ServiceEngine(const ServiceOptions& options)
     : backend_(MakeBackend(options)),
-      metrics_(std::make_unique<SummingMetrics>("models/bench", backend_->name())),
-      engine_(MakeEngine(options, backend_.get(), metrics_.get())) {}
+      paced_(MakePaced(options, backend_.get())),
+      metrics_(std::make_unique<SummingMetrics>("models/bench", backend().name())),
+      engine_(MakeEngine(options, paced_ ? paced_.get() : backend_.get(), metrics_.get())) {}
 
 memory::SpanSettings ServiceEngine::settings() const {
   return memory::DefaultSpanSettings(

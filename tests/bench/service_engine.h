@@ -34,12 +34,16 @@ struct ServiceOptions {
   int32_t prefill_sessions = 4, prefill_tokens = 16384;
   int32_t max_batch_sequences = 0;         // of a step; 0: all
   std::filesystem::path data_folder = {};  // empty: nothing is kept
+  // Not zero: PacedBackend takes so long a step, and nothing is computed.
+  absl::Duration paced_step = absl::ZeroDuration();
   EngineLimits limits = {};  // those that count sequences and memory are set to what is needed
 };
 
 struct StepTotals {
   int64_t steps = 0, prefill_tokens = 0;
   double seconds = 0;  // within steps: from the model's call to its result
+  // That a thread had a processor, from its beginning: the loop's, and the journal's.
+  double loop_seconds = 0, journal_seconds = 0;
 };
 
 // The server's metrics, and sums that can be read.
@@ -47,11 +51,16 @@ class SummingMetrics final : public Metrics {
  public:
   using Metrics::Metrics;
   void OnStep(const Step& step) override;
+  void OnStepApplied() override;
+  void OnCommit(double seconds) override;
   StepTotals totals() const;
+  // How long each commit since the last call took until it was durable.
+  std::vector<double> TakeCommits();
 
  private:
   mutable absl::Mutex mutex_;
   StepTotals totals_ ABSL_GUARDED_BY(mutex_);
+  std::vector<double> commits_ ABSL_GUARDED_BY(mutex_);
 };
 
 class ServiceEngine {
@@ -59,7 +68,7 @@ class ServiceEngine {
   explicit ServiceEngine(const ServiceOptions& options);
 
   Engine& engine() { return *engine_; }
-  const Backend& backend() const { return *backend_; }
+  const Backend& backend() const { return paced_ ? *paced_ : *backend_; }
   SummingMetrics& metrics() { return *metrics_; }
   // What a new session attends by, as the server sets it.
   memory::SpanSettings settings() const;
@@ -68,6 +77,7 @@ class ServiceEngine {
 
  private:
   const std::unique_ptr<Backend> backend_;
+  const std::unique_ptr<Backend> paced_;  // null: backend_ computes
   const std::unique_ptr<SummingMetrics> metrics_;
   const std::unique_ptr<Engine> engine_;
 };
