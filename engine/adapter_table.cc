@@ -49,7 +49,7 @@ absl::StatusOr<std::unique_ptr<AdapterWeights>> AdapterTable::Read(
 
 absl::Status AdapterTable::CheckNew(const AdapterName& name,
                                     const std::string& content_hash) const {
-  if (absl::Status status = ledger_->health(); !status.ok()) return status;
+  if (absl::Status status = ledger_->CheckRoom(); !status.ok()) return status;
   const auto found = entries_.find(name);
   if (found != entries_.end() && found->second->content_hash != content_hash) {
     return absl::FailedPreconditionError(absl::StrCat(
@@ -94,7 +94,7 @@ absl::StatusOr<AdapterInfo> AdapterTable::Load(const AdapterName& name, const st
 absl::Status AdapterTable::Unload(const AdapterName& name) {
   const auto found = entries_.find(name);
   if (found == entries_.end()) return NoSuchAdapter(name);
-  if (absl::Status status = ledger_->health(); !status.ok()) return status;
+  if (absl::Status status = ledger_->CheckRoom(); !status.ok()) return status;
   const int64_t users = found->second.use_count() - 1;
   if (users > 0) {
     return absl::FailedPreconditionError(

@@ -48,9 +48,12 @@ struct EngineLimits {
   int32_t max_tenant_sequences = 192;  // of one tenant: the others find room
   // For memory, while others may give some back; then it is answered RESOURCE_EXHAUSTED.
   absl::Duration max_memory_wait = absl::Seconds(30);
-  int32_t max_generated_tokens = 65536;    // of one request
-  int32_t max_score_tokens = 65536;        // of one score or search
-  int32_t max_reader_lag_events = 256;     // a stream further behind pauses its sequence
+  int32_t max_generated_tokens = 65536;  // of one request
+  int32_t max_score_tokens = 65536;      // of one score or search
+  // A stream further behind pauses its sequence; what is not durable yet it can not have.
+  int32_t max_reader_lag_events = 256;
+  // Recorded and not durable: more, and what would change something is answered UNAVAILABLE.
+  int64_t max_journal_waiting_bytes = int64_t{64} << 20;
   int32_t max_requests_per_session = 256;  // remembered request ids
   absl::Duration request_retention = absl::Hours(24);
   int32_t max_snapshots_per_session = 64;
@@ -182,7 +185,12 @@ struct EngineStats {
   int64_t checkpoint_bytes = 0;
   int64_t loaded_bytes = 0;  // a counter: read from the disk by sessions that woke
   int64_t stored_bytes = 0;  // of extent files
-  absl::Time heartbeat;      // the loop's last turn
+  // The journal's. Counters: syncs, bytes of keys and values, seconds that syncs took; and what
+  // is not durable yet.
+  int64_t journal_commits = 0, journal_bytes = 0;
+  double journal_sync_seconds = 0;
+  int64_t journal_waiting_bytes = 0;
+  absl::Time heartbeat;  // the loop's last turn
 };
 
 // Hears of what happens, for metrics. Called on the loop's thread but for OnCommit; must not block.

@@ -27,7 +27,7 @@ std::vector<memory::TokenId> EndTokens(const HybridModel& model,
 EngineImpl::EngineImpl(EngineParts parts)
     : parts_(std::move(parts)),
       chat_format_(FindChatFormat(parts_.tokenizer.get())),
-      ledger_(parts_.journal.get(),
+      ledger_(parts_.journal.get(), parts_.options.limits.max_journal_waiting_bytes,
               [this](double seconds) { context_.observer->OnCommit(seconds); }),
       session_journal_(&ledger_, ComputerOf(parts_.build, parts_.device_kind)),
       tenants_(parts_.now),
@@ -186,9 +186,10 @@ void EngineImpl::DeleteSession(SessionName name, std::optional<memory::Position>
   mailbox_->Post([this, name = std::move(name), expected_position,
                   done = std::move(done)](absl::Status alive) {
     if (!alive.ok()) return done(alive);
-    ledger_.Tell([done, status = Delete(name, expected_position)](const absl::Status& durable) {
-      done(durable.ok() ? status : durable);
-    });
+    const absl::Status status = Delete(name, expected_position);
+    if (absl::IsUnavailable(status)) return done(status);  // as Tell says
+    ledger_.Tell(
+        [done, status](const absl::Status& durable) { done(durable.ok() ? status : durable); });
   });
 }
 

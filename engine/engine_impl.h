@@ -103,6 +103,8 @@ class EngineImpl : public Engine {
   // Hands on `result` once what is recorded so far is durable.
   template <typename T>
   void Tell(Done<T> done, absl::StatusOr<T> result) {
+    // A refusal for want of room says nothing of what is recorded, and waits for no disk.
+    if (absl::IsUnavailable(result.status())) return done(std::move(result));
     ledger_.Tell(
         [done = std::move(done), result = std::move(result)](const absl::Status& durable) mutable {
           done(durable.ok() ? std::move(result) : absl::StatusOr<T>(durable));

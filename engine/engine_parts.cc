@@ -22,6 +22,7 @@ absl::Status CheckPositive(const EngineLimits& limits) {
       {"max_generated_tokens", limits.max_generated_tokens},
       {"max_score_tokens", limits.max_score_tokens},
       {"max_reader_lag_events", limits.max_reader_lag_events},
+      {"max_journal_waiting_bytes", limits.max_journal_waiting_bytes},
       {"max_requests_per_session", limits.max_requests_per_session},
       {"checkpoint_tokens", limits.keeping.checkpoint_tokens},
       {"max_checkpoints_under_way", limits.keeping.max_checkpoints_under_way},

@@ -29,7 +29,7 @@ void EngineImpl::OnTurn() {
     KeepMarks();
     CountTiers();
   }
-  if (now - last_expiry_ >= kExpiryInterval && ledger_.health().ok()) {
+  if (now - last_expiry_ >= kExpiryInterval && ledger_.CheckRoom().ok()) {
     last_expiry_ = now;
     DeleteExpired();
   }
@@ -47,6 +47,7 @@ void EngineImpl::UpdateStats(absl::Time now) {
   const memory::PromotedPages* const promoted = pool_.promoted();
   const memory::PromotionStats promotion =
       promoted == nullptr ? memory::PromotionStats() : promoted->stats();
+  const memory::JournalStats journal = ledger_.stats();
   absl::MutexLock lock(&stats_mutex_);
   stats_ = {.running = loop_.running(),
             .queued = loop_.queued() + line_.size(),
@@ -74,6 +75,10 @@ void EngineImpl::UpdateStats(absl::Time now) {
             .integrity_errors = sessions_.damage_found(),
             .recomputed_tokens = loop_.recomputed(),
             .state_point_bytes = pool_.points().used_bytes(),
+            .journal_commits = journal.commits,
+            .journal_bytes = journal.bytes,
+            .journal_sync_seconds = journal.sync_seconds,
+            .journal_waiting_bytes = journal.waiting_bytes,
             .heartbeat = now};
   if (keeper_) keeper_->AddStats(&stats_);
 }

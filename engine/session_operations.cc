@@ -58,7 +58,7 @@ absl::StatusOr<std::shared_ptr<Session>> SessionOperations::FindWritable(
   absl::StatusOr<std::shared_ptr<Session>> session = sessions_->Find(name);
   if (!session.ok()) return session;
   absl::Status status = CheckWritable(**session, expected_position);
-  if (status.ok()) status = journal_->health();
+  if (status.ok()) status = journal_->CheckRoom();
   if (!status.ok()) return status;
   return session;
 }
@@ -138,7 +138,7 @@ absl::Status SessionOperations::Delete(const SnapshotName& name) {
   if (!session.ok()) return session.status();
   const auto snapshot = FindSnapshot(session->get(), name.snapshot);
   if (!snapshot.ok()) return snapshot.status();
-  if (absl::Status status = journal_->health(); !status.ok()) return status;
+  if (absl::Status status = journal_->CheckRoom(); !status.ok()) return status;
   journal_->Deleted(name, (*snapshot)->second);
   (*session)->snapshots.erase(*snapshot);
   return absl::OkStatus();

@@ -55,7 +55,7 @@ absl::StatusOr<std::optional<SessionInfo>> SessionTable::MadeBefore(
 }
 
 absl::Status SessionTable::CheckNew(const SessionName& name) const {
-  if (absl::Status status = journal_->health(); !status.ok()) return status;
+  if (absl::Status status = journal_->CheckRoom(); !status.ok()) return status;
   if (sessions_.contains(name)) {
     return absl::AlreadyExistsError(
         absl::StrCat("session_id: ", name.ToString(), " exists; choose another"));
@@ -163,7 +163,7 @@ absl::StatusOr<SessionInfo> SessionTable::Fork(
 absl::Status SessionTable::Delete(const SessionName& name,
                                   std::optional<memory::Position> expected_position) {
   if (const auto damaged = damaged_.find(name); damaged != damaged_.end()) {
-    if (absl::Status health = journal_->health(); !health.ok()) return health;
+    if (absl::Status room = journal_->CheckRoom(); !room.ok()) return room;
     journal_->Deleted(damaged->second);
     damaged_.erase(damaged);
     return absl::OkStatus();
@@ -171,7 +171,7 @@ absl::Status SessionTable::Delete(const SessionName& name,
   absl::StatusOr<std::shared_ptr<Session>> session = Find(name);
   if (!session.ok()) return session.status();
   absl::Status status = CheckWritable(**session, expected_position);
-  if (status.ok()) status = journal_->health();
+  if (status.ok()) status = journal_->CheckRoom();
   if (!status.ok()) return status;
   journal_->Deleted(**session);
   sessions_.erase(name);

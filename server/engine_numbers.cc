@@ -79,6 +79,12 @@ constexpr StatsNumber kStatsNumbers[] = {
      &EngineStats::checkpoint_bytes, prometheus::MetricType::Counter},
     {"eidetic_checkpoint_stored_bytes", "Bytes that checkpoints take on the disk.", nullptr,
      &EngineStats::stored_bytes},
+    {"eidetic_journal_commits_total", "Syncs of the journal.", nullptr,
+     &EngineStats::journal_commits, prometheus::MetricType::Counter},
+    {"eidetic_journal_bytes_total", "Bytes of keys and values that the journal made durable.",
+     nullptr, &EngineStats::journal_bytes, prometheus::MetricType::Counter},
+    {"eidetic_journal_waiting_bytes", "Bytes recorded that are not durable yet.", nullptr,
+     &EngineStats::journal_waiting_bytes},
     {"eidetic_promoted_bytes_total", "Bytes copied from host memory for them.", nullptr,
      &EngineStats::promoted_bytes, prometheus::MetricType::Counter},
 };

@@ -115,7 +115,10 @@ ABSL_FLAG(int32_t, max_generated_tokens, eidetic::EngineLimits().max_generated_t
 ABSL_FLAG(int32_t, max_score_tokens, eidetic::EngineLimits().max_score_tokens,
           "tokens that one request may score");
 ABSL_FLAG(int32_t, max_reader_lag_events, eidetic::EngineLimits().max_reader_lag_events,
-          "a stream that is further behind pauses its sequence");
+          "a stream that is further behind pauses its sequence; tokens that are not durable yet "
+          "count");
+ABSL_FLAG(int64_t, max_journal_waiting_bytes, eidetic::EngineLimits().max_journal_waiting_bytes,
+          "changes that may wait for the disk; what would make more is answered UNAVAILABLE");
 ABSL_FLAG(int32_t, max_requests_per_session, eidetic::EngineLimits().max_requests_per_session,
           "request ids that a session remembers");
 ABSL_FLAG(int32_t, max_snapshots_per_session, eidetic::EngineLimits().max_snapshots_per_session,
@@ -229,6 +232,8 @@ absl::Status TakeLimits(EngineLimits* to) {
       Take(FLAGS_max_generated_tokens, 1, kMany, &to->max_generated_tokens),
       Take(FLAGS_max_score_tokens, 1, kMany, &to->max_score_tokens),
       Take(FLAGS_max_reader_lag_events, 1, 1 << 20, &to->max_reader_lag_events),
+      Take(FLAGS_max_journal_waiting_bytes, 1, std::numeric_limits<int64_t>::max(),
+           &to->max_journal_waiting_bytes),
       Take(FLAGS_max_requests_per_session, 1, 1 << 20, &to->max_requests_per_session),
       Take(FLAGS_max_snapshots_per_session, 0, 1 << 20, &to->max_snapshots_per_session),
       Take(FLAGS_max_adapters, 0, 1 << 16, &to->max_adapters),

@@ -3,13 +3,15 @@
 #include <memory>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 
 namespace eidetic {
 
-Ledger::Ledger(memory::Journal* journal, std::function<void(double)> on_commit)
-    : journal_(journal), on_commit_(std::move(on_commit)) {
+Ledger::Ledger(memory::Journal* journal, int64_t max_waiting_bytes,
+               std::function<void(double)> on_commit)
+    : journal_(journal), max_waiting_bytes_(max_waiting_bytes), on_commit_(std::move(on_commit)) {
   if (journal == nullptr) thread_ = std::thread([this] { TellFlushed(); });
 }
 
@@ -22,6 +24,15 @@ Ledger::~Ledger() {
   thread_.join();
 }
 
+absl::Status Ledger::CheckRoom() const {
+  if (absl::Status status = health(); !status.ok()) return status;
+  const int64_t waiting = stats().waiting_bytes + batch_.bytes();
+  if (waiting <= max_waiting_bytes_) return absl::OkStatus();
+  return absl::UnavailableError(
+      absl::StrCat("journal: ", waiting, " bytes wait for the disk, more than the limit of ",
+                   max_waiting_bytes_, "; retry later, and see why the disk is slow"));
+}
+
 void Ledger::Flush() {
   if (tellings_.empty() && batch_.empty()) return;
   if (journal_ == nullptr) {
@@ -29,10 +40,16 @@ void Ledger::Flush() {
     flushed_.push_back(std::exchange(tellings_, {}));
     return;
   }
-  auto tellings = std::make_shared<Tellings>(std::exchange(tellings_, {}));
+  // The next step's are likely as many.
+  auto tellings = std::make_shared<Tellings>();
+  tellings->reserve(tellings_.size());
+  tellings->swap(tellings_);
+  memory::JournalBatch batch;
+  batch.ReserveFor(batch_);
+  std::swap(batch, batch_);
   const absl::Time begin = absl::Now();
-  const bool observed = on_commit_ && !batch_.empty();
-  journal_->Submit(std::exchange(batch_, {}),
+  const bool observed = on_commit_ && !batch.empty();
+  journal_->Submit(std::move(batch),
                    [this, tellings, begin, observed](const absl::Status& durable) {
                      if (observed && durable.ok())
                        on_commit_(absl::ToDoubleSeconds(absl::Now() - begin));

@@ -11,6 +11,7 @@
 #ifndef EIDETIC_ENGINE_DURABLE_LEDGER_H_
 #define EIDETIC_ENGINE_DURABLE_LEDGER_H_
 
+#include <cstdint>
 #include <deque>
 #include <functional>
 #include <thread>
@@ -29,9 +30,11 @@ class Ledger {
   // OK: what was recorded before is durable. Else why it is not; it may come back after a crash.
   using Telling = absl::AnyInvocable<void(const absl::Status& durable)>;
 
-  // `journal` null: nothing outlives the process. `on_commit` hears, on the journal's thread, how
-  // many seconds each Flush took until what it handed on was durable.
-  explicit Ledger(memory::Journal* journal, std::function<void(double)> on_commit = nullptr);
+  // `journal` null: nothing outlives the process. `max_waiting_bytes`: see CheckRoom. `on_commit`
+  // hears, on the journal's thread, how many seconds each Flush took until what it handed on was
+  // durable.
+  Ledger(memory::Journal* journal, int64_t max_waiting_bytes,
+         std::function<void(double)> on_commit);
   ~Ledger();
   Ledger(const Ledger&) = delete;
   Ledger& operator=(const Ledger&) = delete;
@@ -43,6 +46,12 @@ class Ledger {
 
   // Not OK: why nothing can be made durable at present; nothing may be changed meanwhile.
   absl::Status health() const { return journal_ ? journal_->health() : absl::OkStatus(); }
+  // Whether what is asked for now may be recorded: as health, and UNAVAILABLE while more than
+  // max_waiting_bytes are recorded and not durable. What was begun goes on.
+  absl::Status CheckRoom() const;
+  memory::JournalStats stats() const {
+    return journal_ ? journal_->stats() : memory::JournalStats();
+  }
 
  private:
   using Tellings = std::vector<Telling>;
@@ -51,6 +60,7 @@ class Ledger {
   void TellFlushed();
 
   memory::Journal* journal_;
+  const int64_t max_waiting_bytes_;
   const std::function<void(double)> on_commit_;
   memory::JournalBatch batch_;
   Tellings tellings_;

@@ -63,7 +63,9 @@ void SessionJournal::PutComputer(const Session& session) {
 }
 
 void SessionJournal::Needed(Session* session) {
-  if (ledger_->batch() == nullptr || session->computed_by == computer_ || !health().ok()) return;
+  if (ledger_->batch() == nullptr || session->computed_by == computer_ || !ledger_->health().ok()) {
+    return;
+  }
   const std::string before = std::exchange(session->computed_by, computer_);
   if (!before.empty() && session->position() > 0 && session->bit_identical) {
     session->bit_identical = false;

@@ -33,7 +33,7 @@ class SessionJournal {
       : ledger_(ledger), computer_(std::move(computer)) {}
 
   // Not OK: nothing may be changed at present.
-  absl::Status health() const { return ledger_->health(); }
+  absl::Status CheckRoom() const { return ledger_->CheckRoom(); }
 
   // `session` has the past of the log segments that it carries, and writes to a new log from its
   // position on.

@@ -6,7 +6,27 @@ namespace eidetic {
 namespace {
 
 void PutHighFirst(uint64_t value, int bytes, std::string* to) {
-  for (int i = bytes - 1; i >= 0; --i) to->push_back(static_cast<char>(value >> (8 * i)));
+  char digits[8];
+  for (int i = 0; i < bytes; ++i) digits[i] = static_cast<char>(value >> (8 * (bytes - 1 - i)));
+  to->append(digits, static_cast<size_t>(bytes));
+}
+
+// "{kind}/{owner}{be16 length}{request id}", with room for a number behind it.
+std::string RequestKeyIn(char kind, const RequestKey& request) {
+  const SessionName& owner = request.owner;
+  std::string key;
+  key.reserve(6 + owner.tenant.size() + owner.session.size() + request.id.size() + 8);
+  key.append({kind, '/'}).append(owner.tenant).append(1, '/').append(owner.session).append(1, '/');
+  PutHighFirst(request.id.size(), 2, &key);
+  return key.append(request.id);
+}
+
+std::string LogKeyIn(char kind, LogId log, size_t more) {
+  std::string key;
+  key.reserve(2 + 8 + more);
+  key.append({kind, '/'});
+  PutHighFirst(log, 8, &key);
+  return key;
 }
 
 uint64_t TakeHighFirst(std::string_view from) {
@@ -60,23 +80,15 @@ std::string CreationKeyOf(const std::string& tenant, const std::string& request_
   return absl::StrCat("c/", tenant, "/", request_id);
 }
 
-std::string RunPrefix(LogId log) {
-  std::string key = "t/";
-  PutHighFirst(log, 8, &key);
-  return key;
-}
+std::string RunPrefix(LogId log) { return LogKeyIn('t', log, 0); }
 
 std::string KeyOfRun(LogId log, memory::Position begin) {
-  std::string key = RunPrefix(log);
+  std::string key = LogKeyIn('t', log, 8);
   PutHighFirst(static_cast<uint64_t>(begin), 8, &key);
   return key;
 }
 
-std::string KeyOfEnd(LogId log) {
-  std::string key = "n/";
-  PutHighFirst(log, 8, &key);
-  return key;
-}
+std::string KeyOfEnd(LogId log) { return LogKeyIn('n', log, 0); }
 
 std::string SnapshotPrefix(const SessionName& session) {
   return absl::StrCat("p/", session.tenant, "/", session.session, "/");
@@ -94,17 +106,9 @@ std::string TokenPrefix(const SessionName& owner) {
   return absl::StrCat("e/", owner.tenant, "/", owner.session, "/");
 }
 
-std::string KeyOf(const RequestKey& request) {
-  std::string key = RequestPrefix(request.owner);
-  PutHighFirst(request.id.size(), 2, &key);
-  return key + request.id;
-}
+std::string KeyOf(const RequestKey& request) { return RequestKeyIn('r', request); }
 
-std::string TokenPrefix(const RequestKey& request) {
-  std::string key = KeyOf(request);
-  key[0] = 'e';
-  return key;
-}
+std::string TokenPrefix(const RequestKey& request) { return RequestKeyIn('e', request); }
 
 std::string KeyOfToken(const RequestKey& request, int64_t n) {
   std::string key = TokenPrefix(request);

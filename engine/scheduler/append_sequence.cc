@@ -58,7 +58,7 @@ AppendSequence::AppendSequence(const EngineContext* context, std::shared_ptr<Ses
 absl::StatusOr<memory::Position> AppendSequence::Add(
     std::span<const memory::TokenId> tokens, std::optional<memory::Position> expected_position) {
   if (!work_) return StreamEnded();
-  absl::Status status = context_->ledger->health();
+  absl::Status status = context_->ledger->CheckRoom();
   if (status.ok()) status = CheckPosition(*session_, expected_position);
   const memory::Position begin = session_->position();
   const auto count = static_cast<int64_t>(tokens.size());
@@ -80,10 +80,13 @@ absl::StatusOr<memory::Position> AppendSequence::Add(
 
 void AppendSequence::Append(std::span<const memory::TokenId> tokens,
                             std::optional<memory::Position> expected_position, Appended done) {
-  context_->ledger->Tell([position = Add(tokens, expected_position),
-                          done = std::move(done)](const absl::Status& durable) {
-    done(durable.ok() ? position : durable);
-  });
+  auto position = Add(tokens, expected_position);
+  // Refused for want of room: that waits for no disk.
+  if (absl::IsUnavailable(position.status())) return done(std::move(position));
+  context_->ledger->Tell(
+      [position = std::move(position), done = std::move(done)](const absl::Status& durable) {
+        done(durable.ok() ? position : durable);
+      });
 }
 
 void AppendSequence::Drain(std::function<void(absl::Status)> done) {

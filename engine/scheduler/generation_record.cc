@@ -41,6 +41,11 @@ void GenerationRecord::Publish(GenerationEvent event) {
   for (const auto& notify : notifications) notify();
 }
 
+void GenerationRecord::PublishAnnounced(GenerationEvent event) {
+  --announced_;
+  if (!ended()) Publish(std::move(event));
+}
+
 std::unique_ptr<GenerationReader> GenerationRecord::Attach(int64_t after) {
   std::unique_ptr<GenerationReader> reader(new GenerationReader(shared_from_this(), after));
   absl::MutexLock lock(&mutex_);
@@ -73,7 +78,7 @@ int32_t GenerationRecord::readers() const {
 
 std::optional<int64_t> GenerationRecord::slowest_lag() const {
   const int64_t lag = slowest_lag_.load(std::memory_order_acquire);
-  return lag == kNoReader ? std::nullopt : std::optional(lag);
+  return lag == kNoReader ? std::nullopt : std::optional(lag + announced_.load());
 }
 
 void GenerationRecord::UpdateLagLocked() {

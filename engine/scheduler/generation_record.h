@@ -72,7 +72,11 @@ class GenerationRecord : public std::enable_shared_from_this<GenerationRecord> {
   // leaves, so that the engine's loop looks again.
   explicit GenerationRecord(std::function<void()> on_reader_change);
 
+  // An event will be published, once it is durable: it counts as one that no reader has taken.
+  void Announce() { ++announced_; }
   void Publish(GenerationEvent event);
+  // The same of one that was announced. After an end it has nobody to tell.
+  void PublishAnnounced(GenerationEvent event);
 
   // A reader that gets the start, then tokens with sequence_number > `after`, then the end.
   std::unique_ptr<GenerationReader> Attach(int64_t after);
@@ -81,8 +85,8 @@ class GenerationRecord : public std::enable_shared_from_this<GenerationRecord> {
   bool finished() const;   // a finish was published
   int64_t tokens() const;  // token events published
   int32_t readers() const;
-  // Events that the slowest attached reader has not taken; none without readers. Waits for nobody:
-  // the engine's loop asks before each step.
+  // Events that the slowest attached reader has not taken, announced ones included; none without
+  // readers. Waits for nobody: the engine's loop asks before each step.
   std::optional<int64_t> slowest_lag() const;
 
  private:
@@ -97,7 +101,8 @@ class GenerationRecord : public std::enable_shared_from_this<GenerationRecord> {
   const std::function<void()> on_reader_change_;
   std::deque<GenerationEvent> events_ ABSL_GUARDED_BY(mutex_);
   std::vector<GenerationReader*> readers_ ABSL_GUARDED_BY(mutex_);
-  std::atomic<int64_t> slowest_lag_ = kNoReader;  // set under mutex_
+  std::atomic<int64_t> slowest_lag_ = kNoReader;  // of what was published; set under mutex_
+  std::atomic<int64_t> announced_ = 0;            // and not published yet
 };
 
 // One listener. Not thread-safe itself: one thread at a time calls it.

@@ -138,7 +138,7 @@ absl::Status Generations::CheckBegin(const GenerateSpec& spec, const Session* se
 }
 
 absl::Status Generations::CheckRoom(const std::string& tenant) const {
-  if (absl::Status durable = context_->ledger->health(); !durable.ok()) return durable;
+  if (absl::Status room = context_->ledger->CheckRoom(); !room.ok()) return room;
   absl::Status tiers = CheckTierQuota(*sessions_, context_->tenants->QuotaOf(tenant), tenant);
   return tiers.ok() ? loop_->CheckRoom(tenant) : tiers;
 }

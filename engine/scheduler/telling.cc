@@ -5,11 +5,10 @@
 namespace eidetic {
 
 void Tell(Ledger* ledger, std::shared_ptr<GenerationRecord> record, GenerationEvent event) {
+  record->Announce();
   ledger->Tell(
       [record = std::move(record), event = std::move(event)](const absl::Status& durable) mutable {
-        // After a failure the events behind it have nobody to tell.
-        if (record->ended()) return;
-        record->Publish(durable.ok() ? std::move(event) : GenerationEvent(durable));
+        record->PublishAnnounced(durable.ok() ? std::move(event) : GenerationEvent(durable));
       });
 }
 

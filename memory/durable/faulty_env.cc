@@ -53,6 +53,8 @@ class FaultyFiles : public rocksdb::FileSystemWrapper {
   bool failed() const;
   int64_t changes() const;
   void set_sync_time(absl::Duration time);
+  void HoldSyncs(bool held);
+  int held_syncs() const;
   void Crash(std::mt19937_64* random);
 
  private:
@@ -71,6 +73,8 @@ class FaultyFiles : public rocksdb::FileSystemWrapper {
   DiskFault fault_ ABSL_GUARDED_BY(mutex_) = DiskFault::kNone;
   bool failed_ ABSL_GUARDED_BY(mutex_) = false;
   absl::Duration sync_time_ ABSL_GUARDED_BY(mutex_);
+  bool held_ ABSL_GUARDED_BY(mutex_) = false;
+  int waiting_ ABSL_GUARDED_BY(mutex_) = 0;  // syncs
 };
 
 namespace {
@@ -208,6 +212,10 @@ IOStatus FaultyFiles::SyncFile(const std::string& path) {
   {
     absl::MutexLock lock(&mutex_);
     time = sync_time_;
+    ++waiting_;
+    const auto released = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return !held_; };
+    mutex_.Await(absl::Condition(&released));
+    --waiting_;
   }
   absl::SleepFor(time);
   const IOStatus fault = Begin(Change::kSync);
@@ -245,6 +253,16 @@ bool FaultyFiles::failed() const {
 int64_t FaultyFiles::changes() const {
   absl::MutexLock lock(&mutex_);
   return changes_;
+}
+
+void FaultyFiles::HoldSyncs(bool held) {
+  absl::MutexLock lock(&mutex_);
+  held_ = held;
+}
+
+int FaultyFiles::held_syncs() const {
+  absl::MutexLock lock(&mutex_);
+  return waiting_;
 }
 
 void FaultyFiles::set_sync_time(absl::Duration time) {
@@ -291,6 +309,9 @@ void FaultyEnv::Heal() { files_->FailAfter(0, DiskFault::kNone); }
 bool FaultyEnv::failed() const { return files_->failed(); }
 int64_t FaultyEnv::changes() const { return files_->changes(); }
 void FaultyEnv::set_sync_time(absl::Duration time) { files_->set_sync_time(time); }
+void FaultyEnv::HoldSyncs() { files_->HoldSyncs(true); }
+void FaultyEnv::ReleaseSyncs() { files_->HoldSyncs(false); }
+int FaultyEnv::held_syncs() const { return files_->held_syncs(); }
 void FaultyEnv::Crash(std::mt19937_64* random) { files_->Crash(random); }
 
 }  // namespace eidetic::memory

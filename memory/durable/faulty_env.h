@@ -36,6 +36,10 @@ class FaultyEnv {
   bool failed() const;  // something did, since FailAfter
   int64_t changes() const;
   void set_sync_time(absl::Duration time);  // also of a sync that fails
+  // Files' syncs wait from now on; those that wait.
+  void HoldSyncs();
+  void ReleaseSyncs();
+  int held_syncs() const;
   void Crash(std::mt19937_64* random);
 
  private:

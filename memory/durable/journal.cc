@@ -40,10 +40,8 @@ void JournalBatch::DeletePrefix(std::string_view prefix) {
 
 class Journal::Impl {
  public:
-  Impl(std::unique_ptr<JournalDatabase> database, int64_t max_waiting_bytes)
-      : database_(std::move(database)),
-        max_waiting_bytes_(max_waiting_bytes),
-        thread_([this] { Run(); }) {}
+  explicit Impl(std::unique_ptr<JournalDatabase> database)
+      : database_(std::move(database)), thread_([this] { Run(); }) {}
 
   ~Impl() {
     {
@@ -55,8 +53,6 @@ class Journal::Impl {
 
   void Submit(JournalBatch batch, std::function<void(absl::Status)> done) {
     absl::MutexLock lock(&mutex_);
-    // A `done` that submits runs on the thread that makes room: it can not wait for it.
-    if (!OnJournalThread()) mutex_.Await(absl::Condition(this, &Impl::HasRoom));
     stats_.waiting_bytes += batch.bytes();
     waiting_.push_back({std::move(batch), std::move(done), failed_});
   }
@@ -91,9 +87,6 @@ class Journal::Impl {
     absl::Status failed;  // stays, also when Recover succeeds first: a batch before it is missing
   };
 
-  bool HasRoom() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    return stats_.waiting_bytes < max_waiting_bytes_ || stats_.waiting_bytes == 0;
-  }
   bool HasWork() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     return !waiting_.empty() || stopping_;
   }
@@ -117,7 +110,6 @@ class Journal::Impl {
   absl::Status CommitGroup(const std::vector<Waiting>& group);
 
   const std::unique_ptr<JournalDatabase> database_;
-  const int64_t max_waiting_bytes_;
   absl::Mutex recover_mutex_ ABSL_ACQUIRED_BEFORE(mutex_);
   mutable absl::Mutex mutex_;
   std::vector<Waiting> waiting_ ABSL_GUARDED_BY(mutex_);
@@ -188,8 +180,7 @@ absl::Status Journal::Impl::CommitGroup(const std::vector<Waiting>& group) {
 absl::StatusOr<std::unique_ptr<Journal>> Journal::Open(const JournalOptions& options) {
   auto database = JournalDatabase::Open(options);
   if (!database.ok()) return database.status();
-  return std::unique_ptr<Journal>(
-      new Journal(std::make_unique<Impl>(*std::move(database), options.max_waiting_bytes)));
+  return std::unique_ptr<Journal>(new Journal(std::make_unique<Impl>(*std::move(database))));
 }
 
 Journal::Journal(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}

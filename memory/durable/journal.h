@@ -5,7 +5,7 @@
 //   submitted while one sync runs goes into the next. What the keys mean is the caller's.
 //   Guarantee: when `done` gets OK, the batch and all batches before it survive a crash.
 // Thread safety: thread-safe. `done` runs on the journal's thread, in order of submission; it
-//   must not block and must not call Commit.
+//   must not block and must not call Commit; it may submit.
 // Ownership: owns the database and one thread; borrows the Env. Destruction commits what waits.
 // Preconditions: one process has the folder; a second gets UNAVAILABLE from Open.
 // Errors: RESOURCE_EXHAUSTED when the disk is full, UNAVAILABLE for other failures of storage,
@@ -38,6 +38,8 @@ class JournalBatch {
   void Delete(std::string_view key);
   // Every key that begins with `prefix` (not empty), but for those put later in this batch.
   void DeletePrefix(std::string_view prefix);
+  // Room for as many changes as `other` has.
+  void ReserveFor(const JournalBatch& other) { changes_.reserve(other.changes_.size()); }
   bool empty() const { return changes_.empty(); }
   int64_t bytes() const { return bytes_; }  // of keys and values
 
@@ -59,8 +61,6 @@ class JournalBatch {
 struct JournalOptions {
   std::filesystem::path folder;
   rocksdb::Env* env = nullptr;  // null: the system's
-  // Changes that may wait for the disk; Submit waits when there are more.
-  int64_t max_waiting_bytes = int64_t{64} << 20;
   // A fuller one is written out as a table and its log ends. Three at most: they bound the logs.
   int64_t write_buffer_bytes = int64_t{16} << 20;
 };
@@ -80,6 +80,7 @@ class Journal {
   Journal(const Journal&) = delete;
   Journal& operator=(const Journal&) = delete;
 
+  // Never waits for the disk: who submits sees to it that waiting_bytes stays bounded.
   void Submit(JournalBatch batch, std::function<void(absl::Status)> done);
   // Submits, and waits until it is durable.
   absl::Status Commit(JournalBatch batch);

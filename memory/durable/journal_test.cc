@@ -97,28 +97,28 @@ TEST_F(JournalTest, AnEmptyBatchIsDurableWithWhatCameBefore) {
   EXPECT_TRUE(before);
 }
 
-TEST_F(JournalTest, SubmitWaitsForRoomAndALargeBatchStillPasses) {
-  options_.max_waiting_bytes = 1000;
+TEST_F(JournalTest, SubmitWaitsForNoSyncAndTellsWhatWaits) {
   auto journal = Open();
-  disk_.set_sync_time(absl::Milliseconds(30));
-  std::atomic<int> durable = 0;
-  const auto count = [&](absl::Status status) { durable += status.ok(); };
-  journal->Submit(PutBatch("large", std::string(50'000, 'x')), count);
-  journal->Submit(PutBatch("next", std::string(50'000, 'y')), count);
-  EXPECT_LE(journal->stats().waiting_bytes, 50'004);  // waited for the first
-  journal->Submit(PutBatch("small", "z"), count);
+  constexpr absl::Duration kSync = absl::Milliseconds(300);
+  disk_.set_sync_time(kSync);
+  const absl::Time begin = absl::Now();
+  for (int i = 0; i < 100; ++i) {
+    journal->Submit(PutBatch("k" + std::to_string(i), std::string(50'000, 'x')),
+                    [](absl::Status status) { EXPECT_TRUE(status.ok()) << status; });
+  }
+  EXPECT_LT(absl::Now() - begin, kSync);
+  EXPECT_GE(journal->stats().waiting_bytes, 99 * 50'000);
   ASSERT_TRUE(journal->Commit(JournalBatch()).ok());
-  EXPECT_EQ(durable, 3);
+  EXPECT_EQ(journal->stats().waiting_bytes, 0);
 }
 
-TEST_F(JournalTest, ADoneMaySubmitWhenThereIsNoRoom) {
-  options_.max_waiting_bytes = 10;
+TEST_F(JournalTest, ADoneMaySubmit) {
   auto journal = Open();
   disk_.set_sync_time(absl::Milliseconds(5));
   absl::Notification finished;
-  journal->Submit(PutBatch("a", std::string(100, 'a')), [&](absl::Status) {
-    journal->Submit(PutBatch("b", std::string(100, 'b')), [](absl::Status) {});
-    journal->Submit(PutBatch("c", std::string(100, 'c')), [&](absl::Status) { finished.Notify(); });
+  journal->Submit(PutBatch("a", "1"), [&](absl::Status) {
+    journal->Submit(PutBatch("b", "2"), [](absl::Status) {});
+    journal->Submit(PutBatch("c", "3"), [&](absl::Status) { finished.Notify(); });
   });
   EXPECT_TRUE(finished.WaitForNotificationWithTimeout(absl::Seconds(20)));
 }

@@ -14,7 +14,9 @@ constexpr uint64_t kMoreFollows = 0x80;
 
 template <typename T>
 void AppendLittleEndian(T value, std::string& bytes) {
-  for (size_t i = 0; i < sizeof(T); ++i) bytes.push_back(static_cast<char>(value >> (8 * i)));
+  char digits[sizeof(T)];
+  for (size_t i = 0; i < sizeof(T); ++i) digits[i] = static_cast<char>(value >> (8 * i));
+  bytes.append(digits, sizeof(T));
 }
 
 template <typename T>
@@ -34,10 +36,13 @@ void RecordWriter::Float(float value) { Fixed32(std::bit_cast<uint32_t>(value));
 void RecordWriter::Double(double value) { Fixed64(std::bit_cast<uint64_t>(value)); }
 
 void RecordWriter::Varint(uint64_t value) {
+  char digits[(64 + kVarintBits - 1) / kVarintBits];
+  size_t count = 0;
   for (; value >= kMoreFollows; value >>= kVarintBits) {
-    bytes_.push_back(static_cast<char>(value | kMoreFollows));
+    digits[count++] = static_cast<char>(value | kMoreFollows);
   }
-  bytes_.push_back(static_cast<char>(value));
+  digits[count++] = static_cast<char>(value);
+  bytes_.append(digits, count);
 }
 
 void RecordWriter::Signed(int64_t value) {

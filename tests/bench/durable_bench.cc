@@ -90,6 +90,17 @@ void PrintTimes(const char* what, const std::vector<double>& seconds) {
   std::fflush(stdout);
 }
 
+void PrintJournal(const EngineStats& before, const EngineStats& after, double tokens) {
+  const auto commits = static_cast<double>(after.journal_commits - before.journal_commits);
+  const double seconds = after.journal_sync_seconds - before.journal_sync_seconds;
+  std::printf(
+      "bench name=journal_commits commits=%.0f sync_seconds=%.4f sync_ms=%.3f "
+      "tokens_per_commit=%.1f record_bytes_per_token=%.1f\n",
+      commits, seconds, 1e3 * seconds / commits, tokens / commits,
+      static_cast<double>(after.journal_bytes - before.journal_bytes) / tokens);
+  std::fflush(stdout);
+}
+
 // What rounds of one kind took, each.
 struct Rounds {
   std::vector<double> tokens_per_second, loop_us_per_token, journal_us_per_token;
@@ -110,6 +121,7 @@ void BenchThroughput(ServiceEngine* without, ServiceEngine* with, const ServiceO
   with->metrics().TakeCommits();
   Rounds off, on;
   std::vector<double> ratios;
+  const EngineStats before = with->engine().Stats();
   const int64_t written = WrittenBytes();
   for (int round = 0; round < options.rounds; ++round) {
     off.Run(without, options);
@@ -128,6 +140,7 @@ void BenchThroughput(ServiceEngine* without, ServiceEngine* with, const ServiceO
       options.rounds, Median(off.tokens_per_second), Median(on.tokens_per_second), Median(ratios),
       Quantile(ratios, 0), Median(off.loop_us_per_token), Median(on.loop_us_per_token),
       Median(on.journal_us_per_token), static_cast<double>(WrittenBytes() - written) / tokens);
+  PrintJournal(before, with->engine().Stats(), tokens);
   PrintTimes("generations", with->metrics().TakeCommits());
 }
 
