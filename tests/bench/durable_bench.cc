@@ -9,6 +9,7 @@
 // --paced_ms: nothing is computed, and a step takes so long without the processor, as on a GPU.
 #include <glog/logging.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdio>
 #include <filesystem>
@@ -67,8 +68,16 @@ void DeleteSession(ServiceEngine* service, const SessionName& name) {
   AwaitOk([&](auto done) { service->engine().DeleteSession(name, std::nullopt, done); });
 }
 
-// All streams, each in a session of its own. Seconds.
-double Generate(ServiceEngine* service, const ServiceOptions& options) {
+// What one round took; of making and deleting its sessions nothing counts.
+struct RoundCost {
+  double seconds = 0, loop_seconds = 0, journal_seconds = 0;  // the latter two: of a processor
+  double sync_seconds = 0;
+  int64_t commits = 0, record_bytes = 0, written_bytes = 0;
+};
+
+// All streams, each in a session of its own. `durable` gets each commit's seconds until then.
+RoundCost Generate(ServiceEngine* service, const ServiceOptions& options,
+                   std::vector<double>* durable) {
   std::vector<GenerateSpec> specs;
   for (int64_t i = 0; i < options.streams; ++i) {
     CreateSession(service, NameOf(i));
@@ -77,11 +86,24 @@ double Generate(ServiceEngine* service, const ServiceOptions& options) {
     spec.request_id = "r";
     spec.fingerprint = "f";
   }
+  service->metrics().TakeCommits();
+  const StepTotals totals = service->metrics().totals();
+  const EngineStats stats = service->engine().Stats();
+  const int64_t written = WrittenBytes();
   const double begin = NowSeconds();
   RunAll(&service->engine(), std::move(specs));
-  const double seconds = NowSeconds() - begin;
+  RoundCost cost{.seconds = NowSeconds() - begin};
+  const EngineStats stats_after = service->engine().Stats();
+  const StepTotals totals_after = service->metrics().totals();
+  cost.loop_seconds = totals_after.loop_seconds - totals.loop_seconds;
+  cost.journal_seconds = totals_after.journal_seconds - totals.journal_seconds;
+  cost.sync_seconds = stats_after.journal_sync_seconds - stats.journal_sync_seconds;
+  cost.commits = stats_after.journal_commits - stats.journal_commits;
+  cost.record_bytes = stats_after.journal_bytes - stats.journal_bytes;
+  cost.written_bytes = WrittenBytes() - written;
+  for (double seconds : service->metrics().TakeCommits()) durable->push_back(seconds);
   for (int64_t i = 0; i < options.streams; ++i) DeleteSession(service, NameOf(i));
-  return seconds;
+  return cost;
 }
 
 void PrintTimes(const char* what, const std::vector<double>& seconds) {
@@ -90,58 +112,57 @@ void PrintTimes(const char* what, const std::vector<double>& seconds) {
   std::fflush(stdout);
 }
 
-void PrintJournal(const EngineStats& before, const EngineStats& after, double tokens) {
-  const auto commits = static_cast<double>(after.journal_commits - before.journal_commits);
-  const double seconds = after.journal_sync_seconds - before.journal_sync_seconds;
-  std::printf(
-      "bench name=journal_commits commits=%.0f sync_seconds=%.4f sync_ms=%.3f "
-      "tokens_per_commit=%.1f record_bytes_per_token=%.1f\n",
-      commits, seconds, 1e3 * seconds / commits, tokens / commits,
-      static_cast<double>(after.journal_bytes - before.journal_bytes) / tokens);
-  std::fflush(stdout);
-}
-
-// What rounds of one kind took, each.
+// All rounds of one kind.
 struct Rounds {
-  std::vector<double> tokens_per_second, loop_us_per_token, journal_us_per_token;
+  std::vector<double> tokens_per_second, loop_us_per_token, durable;
+  RoundCost sum;
 
   void Run(ServiceEngine* service, const ServiceOptions& options) {
     const auto tokens = static_cast<double>(options.streams) * options.tokens;
-    const StepTotals before = service->metrics().totals();
-    tokens_per_second.push_back(tokens / Generate(service, options));
-    const StepTotals after = service->metrics().totals();
-    loop_us_per_token.push_back(1e6 * (after.loop_seconds - before.loop_seconds) / tokens);
-    journal_us_per_token.push_back(1e6 * (after.journal_seconds - before.journal_seconds) / tokens);
+    const RoundCost cost = Generate(service, options, &durable);
+    tokens_per_second.push_back(tokens / cost.seconds);
+    loop_us_per_token.push_back(1e6 * cost.loop_seconds / tokens);
+    sum.journal_seconds += cost.journal_seconds;
+    sum.sync_seconds += cost.sync_seconds;
+    sum.commits += cost.commits;
+    sum.record_bytes += cost.record_bytes;
+    sum.written_bytes += cost.written_bytes;
   }
 };
 
+void PrintJournal(const Rounds& rounds, double tokens) {
+  const RoundCost& sum = rounds.sum;
+  const auto commits = static_cast<double>(std::max<int64_t>(1, sum.commits));
+  std::printf(
+      "bench name=journal_commits commits=%lld sync_seconds=%.4f ms_per_commit=%.3f "
+      "tokens_per_commit=%.1f journal_us_per_token=%.3f record_bytes_per_token=%.1f "
+      "written_bytes_per_token=%.1f\n",
+      static_cast<long long>(sum.commits), sum.sync_seconds, 1e3 * sum.sync_seconds / commits,
+      tokens / commits, 1e6 * sum.journal_seconds / tokens,
+      static_cast<double>(sum.record_bytes) / tokens,
+      static_cast<double>(sum.written_bytes) / tokens);
+  PrintTimes("generations", rounds.durable);
+}
+
 void BenchThroughput(ServiceEngine* without, ServiceEngine* with, const ServiceOptions& options) {
-  Generate(without, options);  // warm-up
-  Generate(with, options);
-  with->metrics().TakeCommits();
+  std::vector<double> warm_up, ratios;
+  Generate(without, options, &warm_up);
+  Generate(with, options, &warm_up);
   Rounds off, on;
-  std::vector<double> ratios;
-  const EngineStats before = with->engine().Stats();
-  const int64_t written = WrittenBytes();
   for (int round = 0; round < options.rounds; ++round) {
     off.Run(without, options);
     on.Run(with, options);
     ratios.push_back(on.tokens_per_second.back() / off.tokens_per_second.back());
   }
-  const auto tokens = static_cast<double>(options.streams) * options.tokens * options.rounds;
   std::printf(
       "bench name=journal_throughput backend=%s model=%s step_ms=%.2f streams=%d tokens=%d "
       "rounds=%d off_tokens_per_second=%.1f on_tokens_per_second=%.1f ratio=%.4f "
-      "lowest_ratio=%.4f off_loop_us_per_token=%.3f on_loop_us_per_token=%.3f "
-      "journal_us_per_token=%.3f "
-      "written_bytes_per_token=%.1f\n",
+      "lowest_ratio=%.4f off_loop_us_per_token=%.3f on_loop_us_per_token=%.3f\n",
       with->backend().name().c_str(), options.model.filename().c_str(),
       absl::ToDoubleMilliseconds(options.paced_step), options.streams, options.tokens,
       options.rounds, Median(off.tokens_per_second), Median(on.tokens_per_second), Median(ratios),
-      Quantile(ratios, 0), Median(off.loop_us_per_token), Median(on.loop_us_per_token),
-      Median(on.journal_us_per_token), static_cast<double>(WrittenBytes() - written) / tokens);
-  PrintJournal(before, with->engine().Stats(), tokens);
-  PrintTimes("generations", with->metrics().TakeCommits());
+      Quantile(ratios, 0), Median(off.loop_us_per_token), Median(on.loop_us_per_token));
+  PrintJournal(on, static_cast<double>(options.streams) * options.tokens * options.rounds);
 }
 
 // Appends of one token each, one after the other, until there are enough or `stop`.
@@ -161,7 +182,8 @@ void BenchAppends(ServiceEngine* service, const ServiceOptions& options) {
   PrintTimes("append", TimeAppends(service, stop));
   std::vector<double> beside;
   std::thread appends([&] { beside = TimeAppends(service, stop); });
-  Generate(service, options);
+  std::vector<double> durable;
+  Generate(service, options, &durable);
   stop = true;
   appends.join();
   PrintTimes("append_beside_generations", beside);
