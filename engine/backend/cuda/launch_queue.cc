@@ -133,11 +133,15 @@ void LaunchQueue::RecordCall(const void* key, size_t bytes,
   std::memcpy(args_.data() + record.args_begin, key, bytes);
 }
 
+// The limit is the process's: another backend may have set it higher, and needs it there.
 void LaunchQueue::AllowShared(const void* kernel, size_t shared_bytes) {
   if (shared_bytes <= kDefaultSharedBytes) return;
   size_t& allowed = shared_allowed_[kernel];
   if (shared_bytes <= allowed) return;
-  allowed = shared_bytes;
+  cudaFuncAttributes attributes = {};
+  Check(cudaFuncGetAttributes(&attributes, kernel));
+  allowed = std::max(shared_bytes, static_cast<size_t>(attributes.maxDynamicSharedSizeBytes));
+  if (allowed > shared_bytes) return;
   Check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
                              static_cast<int>(shared_bytes)));
 }
