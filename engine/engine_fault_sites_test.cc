@@ -105,7 +105,8 @@ class EngineFaultSitesTest : public EngineCheckpointTest {
     const auto info = Get(id);
     if (!info.ok()) return info.status();
     if (info->position != end) {
-      EXPECT_EQ(info->position, position_[id]) << "what was acknowledged is lost, or was done twice";
+      EXPECT_EQ(info->position, position_[id])
+          << "what was acknowledged is lost, or was done twice";
       if (absl::Status moved = move(); !moved.ok()) return moved;
       if (const auto moved = Get(id); moved.ok()) {
         EXPECT_EQ(moved->position, end);
