@@ -167,6 +167,15 @@ ServerProcess::ServerProcess(const std::vector<std::string>& flags,
   }
 }
 
+int64_t ServerProcess::PeakBytes() const {
+  std::ifstream lines(absl::StrCat("/proc/", pid_, "/status"));
+  for (std::string name; lines >> name;) {
+    int64_t kib = 0;
+    if (name == "VmHWM:" && lines >> kib) return kib * 1024;
+  }
+  LOG(FATAL) << "no VmHWM of process " << pid_;
+}
+
 std::string ServerProcess::Log() const { return ReadAll(errors_path_); }
 
 void ServerProcess::Kill() {
