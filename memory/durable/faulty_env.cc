@@ -39,6 +39,11 @@ class FaultyFiles : public rocksdb::FileSystemWrapper {
   IOStatus NewDirectory(const std::string& path, const IOOptions& options,
                         std::unique_ptr<rocksdb::FSDirectory>* directory,
                         IODebugContext* debug) override;
+  // RocksDB's own log lies on the same disk, if it has one.
+  IOStatus NewLogger(const std::string& path, const IOOptions& options,
+                     std::shared_ptr<rocksdb::Logger>* logger, IODebugContext* debug) override {
+    return rocksdb::FileSystem::NewLogger(path, options, logger, debug);
+  }
   IOStatus RenameFile(const std::string& from, const std::string& to, const IOOptions& options,
                       IODebugContext* debug) override;
   IOStatus DeleteFile(const std::string& path, const IOOptions& options,
