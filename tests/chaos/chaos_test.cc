@@ -3,8 +3,10 @@
 // often (30). EIDETIC_CHAOS_SEED: other scripts, settings and moments (11).
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <cstdlib>
-#include <filesystem>
+#include <deque>
+#include <functional>
 #include <random>
 #include <thread>
 
@@ -18,14 +20,25 @@ namespace eidetic::testing {
 namespace {
 
 constexpr int kClients = 3;
+constexpr absl::Duration kLongestLife = absl::Minutes(1);
 constexpr uint64_t kScripts = 6;  // played again and again, in new sessions
+
+// One that is never killed.
+class OneServer : public Servers {
+ public:
+  explicit OneServer(const std::vector<std::string>& flags) : server_(flags) {}
+  std::shared_ptr<grpc::Channel> Find() override { return server_.channel(); }
+
+ private:
+  ServerProcess server_;
+};
 
 // The server that runs now, for all clients.
 class Victim {
  public:
   explicit Victim(std::vector<std::string> flags) : flags_(std::move(flags)) {}
 
-  std::shared_ptr<grpc::Channel> Channel() {
+  std::shared_ptr<grpc::Channel> Find() {
     absl::MutexLock lock(&mutex_);
     mutex_.Await(absl::Condition(
         +[](Victim* v) ABSL_EXCLUSIVE_LOCKS_REQUIRED(v->mutex_) { return v->channel_ != nullptr; },
@@ -33,13 +46,16 @@ class Victim {
     return channel_;
   }
 
-  // One life: starts it, lets it live for `life` or until its fail point, kills it.
-  void Live(absl::Duration life, const std::string& fail_point) {
+  // One life: starts it, lets it live for `life` and until `enough`, or until its fail point; kills
+  // it.
+  void Live(absl::Duration life, const std::function<bool()>& enough,
+            const std::string& fail_point) {
     std::vector<std::string> environment;
     if (!fail_point.empty()) environment.push_back("EIDETIC_FAIL_POINT=" + fail_point);
     ServerProcess server(flags_, environment);
     Set(server.channel());
-    for (const absl::Time end = absl::Now() + life; absl::Now() < end && !server.Ended();) {
+    const absl::Time end = absl::Now() + life, latest = absl::Now() + kLongestLife;
+    while (!server.Ended() && absl::Now() < latest && (absl::Now() < end || !enough())) {
       absl::SleepFor(absl::Milliseconds(2));
     }
     Set(nullptr);
@@ -113,22 +129,25 @@ std::vector<std::string> VictimsFlags() {
 }
 
 std::vector<Outcome> Uninterrupted() {
-  ServerProcess server(Geometry());
+  OneServer server(Geometry());
   std::vector<Outcome> outcomes(kScripts);
-  const auto find = [&] { return server.channel(); };
   for (uint64_t i = 0; i < kScripts; ++i) {
-    const absl::Status status = Play(DrawScriptOf(i), find, &outcomes[i]);
+    const absl::Status status = Play(DrawScriptOf(i), &server, &outcomes[i]);
     EXPECT_TRUE(status.ok()) << status;
-    EXPECT_TRUE(PlayOn(DrawScriptOf(i), find, &outcomes[i]).ok());
+    EXPECT_TRUE(PlayOn(DrawScriptOf(i), &server, &outcomes[i]).ok());
   }
   return outcomes;
 }
 
 // Plays scripts one after the other, each in sessions of its own, while it is killed.
-class Client {
+class Client : public Servers {
  public:
   Client(int number, const std::vector<Outcome>& expected, Victim* victim)
       : number_(number), expected_(expected), victim_(victim) {}
+
+  std::shared_ptr<grpc::Channel> Find() override { return victim_->Find(); }
+  void OnProgress() override { ++steps_; }
+  int64_t steps() const { return steps_; }
 
   void Play(const std::atomic<bool>& enough) {
     for (uint64_t round = 0; !enough; ++round) PlayNext(round);
@@ -138,14 +157,14 @@ class Client {
     Script script = DrawScriptOf(number);
     script.session_id = absl::StrCat("c", number_, "-r", round);
     Played& played = played_.emplace_back(Played{number, std::move(script), {}});
-    Note(testing::Play(played.script, Find(), &played.outcome));
+    Note(testing::Play(played.script, this, &played.outcome));
   }
 
   // Every session that it made goes on.
   void PlayOn() {
     PlayNext(played_.size());  // what it had left to do may be too little for a checkpoint
     for (Played& played : played_) {
-      Note(testing::PlayOn(played.script, Find(), &played.outcome));
+      Note(testing::PlayOn(played.script, this, &played.outcome));
       const bool same = played.outcome == expected_[played.number];
       EXPECT_TRUE(same) << played.script.session_id << " differs";
       played.outcome.findings.divergent += !same;
@@ -169,19 +188,17 @@ class Client {
     Script script;
     Outcome outcome;
   };
-  FindServer Find() {
-    return [this] { return victim_->Channel(); };
-  }
   static void Note(const absl::Status& status) { EXPECT_TRUE(status.ok()) << status; }
 
   const int number_;
   const std::vector<Outcome>& expected_;
   Victim* const victim_;
+  std::atomic<int64_t> steps_ = 0;
   std::vector<Played> played_;
 };
 
 // Kills it at random moments and, every second time, at a named point. How many those were.
-int KillAgainAndAgain(int kills, Victim* victim) {
+int KillAgainAndAgain(int kills, const std::deque<Client>& clients, Victim* victim) {
   std::mt19937_64 random(Seed());
   const char* points[] = {
       "journal.before_write",       "journal.after_write",       "checkpoint.before_extents",
@@ -192,11 +209,21 @@ int KillAgainAndAgain(int kills, Victim* victim) {
     std::string point;
     if (random() % 2 == 0) {
       point = absl::StrCat(points[random() % std::size(points)], ":", 1 + random() % 40);
-      ++at_points;
     }
-    // Now and then a longer life: on a slow machine too the clients come to an end.
-    const uint64_t life = 20 + random() % 800;
-    victim->Live(absl::Milliseconds(kill % 10 == 9 ? 5 * life : life), point);
+    // Now and then a life in which every client comes further, however slow the machine is.
+    std::vector<int64_t> steps;
+    if (kill % 10 == 9) {
+      point.clear();
+      for (const Client& client : clients) steps.push_back(client.steps());
+    }
+    const auto enough = [&] {
+      for (size_t i = 0; i < steps.size(); ++i) {
+        if (clients[i].steps() <= steps[i]) return false;
+      }
+      return true;
+    };
+    victim->Live(absl::Milliseconds(20 + random() % 800), enough, point);
+    at_points += !point.empty();
   }
   return at_points;
 }
@@ -204,7 +231,7 @@ int KillAgainAndAgain(int kills, Victim* victim) {
 TEST(ChaosTest, NothingAcknowledgedIsLostDoubledOrReordered) {
   const std::vector<Outcome> expected = Uninterrupted();
   Victim victim(VictimsFlags());
-  std::vector<Client> clients;
+  std::deque<Client> clients;
   for (int c = 0; c < kClients; ++c) clients.emplace_back(c, expected, &victim);
   std::atomic<bool> enough = false;
   std::vector<std::thread> threads;
@@ -215,7 +242,7 @@ TEST(ChaosTest, NothingAcknowledgedIsLostDoubledOrReordered) {
     });
   }
   const int kills = FromEnvironment("EIDETIC_CHAOS_KILLS", 30);
-  const int at_points = KillAgainAndAgain(kills, &victim);
+  const int at_points = KillAgainAndAgain(kills, clients, &victim);
   enough = true;
   victim.LiveOn([&] {
     for (std::thread& thread : threads) thread.join();

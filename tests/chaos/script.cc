@@ -1,6 +1,7 @@
 #include "tests/chaos/script.h"
 
 #include <algorithm>
+#include <functional>
 #include <map>
 #include <optional>
 
@@ -18,8 +19,8 @@ constexpr int kTokensAfter = 4;                         // that a session is ask
 
 class Player {
  public:
-  Player(const Script& script, const FindServer& server, Outcome* outcome)
-      : script_(script), server_(server), outcome_(outcome), id_(script.session_id) {}
+  Player(const Script& script, Servers* servers, Outcome* outcome)
+      : script_(script), servers_(servers), outcome_(outcome), id_(script.session_id) {}
 
   absl::Status Play() {
     absl::Status status = Create();
@@ -82,12 +83,15 @@ class Player {
       if (!first) ++outcome_->retries;
       if (absl::Now() > end) {
         return absl::DeadlineExceededError(
-            absl::StrCat(id_, ": no progress, at last ", last.ToString()));
+            absl::StrCat(id_, ", step ", step_, ": no progress, at last ", last.ToString()));
       }
-      const Channel channel = server_();
+      const Channel channel = servers_->Find();
       if (channel == nullptr) return absl::CancelledError("no server any more");
       last = call(channel);
-      if (last.ok()) return last;
+      if (last.ok()) {
+        servers_->OnProgress();
+        return last;
+      }
       if (absl::IsNotFound(last)) return Broken(&outcome_->findings.lost, last.ToString());
       absl::SleepFor(kPause);
     }
@@ -236,7 +240,7 @@ class Player {
   }
 
   const Script& script_;
-  const FindServer& server_;
+  Servers* const servers_;
   Outcome* outcome_;
   std::string id_;  // of the session that the script is at
   int64_t position_ = 0;
@@ -246,12 +250,12 @@ class Player {
 
 }  // namespace
 
-absl::Status Play(const Script& script, const FindServer& server, Outcome* outcome) {
-  return Player(script, server, outcome).Play();
+absl::Status Play(const Script& script, Servers* servers, Outcome* outcome) {
+  return Player(script, servers, outcome).Play();
 }
 
-absl::Status PlayOn(const Script& script, const FindServer& server, Outcome* outcome) {
-  return Player(script, server, outcome).PlayOn();
+absl::Status PlayOn(const Script& script, Servers* servers, Outcome* outcome) {
+  return Player(script, servers, outcome).PlayOn();
 }
 
 }  // namespace eidetic::testing

@@ -5,7 +5,7 @@
 //   against a server that may be killed at any moment: it asks again after each failure, as the
 //   contract says (expected_position, request_id, resume_from), and checks while it does that
 //   nothing acknowledged is lost, doubled or reordered.
-// Thread safety: one thread a client. Ownership: borrows the server's name giver.
+// Thread safety: one thread a client. Ownership: borrows the servers.
 // Preconditions: as stated.
 #ifndef EIDETIC_TESTS_CHAOS_SCRIPT_H_
 #define EIDETIC_TESTS_CHAOS_SCRIPT_H_
@@ -13,7 +13,6 @@
 #include <grpcpp/channel.h>
 
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -65,14 +64,21 @@ struct Outcome {
   }
 };
 
-// Gives the channel of the server that runs now; waits for one when there is none. Null: stop.
-using FindServer = std::function<std::shared_ptr<grpc::Channel>()>;
+// The server that clients have, now this one, now that.
+class Servers {
+ public:
+  virtual ~Servers() = default;
+  // The channel of the one that runs now; waits for one when there is none. Null: stop.
+  virtual std::shared_ptr<grpc::Channel> Find() = 0;
+  // A client got one step further.
+  virtual void OnProgress() {}
+};
 
 // Plays the whole script. An error names what was lost, doubled or reordered, which is counted.
-absl::Status Play(const Script& script, const FindServer& server, Outcome* outcome);
+absl::Status Play(const Script& script, Servers* servers, Outcome* outcome);
 
 // Has each session that the script left go on for a few tokens, which are further answers.
-absl::Status PlayOn(const Script& script, const FindServer& server, Outcome* outcome);
+absl::Status PlayOn(const Script& script, Servers* servers, Outcome* outcome);
 
 }  // namespace eidetic::testing
 
