@@ -33,7 +33,7 @@ void EngineTest::Start(EngineLimits limits, FakeModel::Draw draw, EngineObserver
   }
   std::unique_ptr<memory::ExtentStore> extents;
   if (!extents_.empty()) {
-    auto opened = memory::ExtentStore::Open(files_, extents_, {});
+    auto opened = memory::ExtentStore::Open(files_, extents_, extent_limits_);
     ASSERT_TRUE(opened.ok()) << opened.status();
     extents = *std::move(opened);
   }

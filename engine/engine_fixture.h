@@ -120,6 +120,7 @@ class EngineTest : public testing::Test {
   memory::JournalOptions journal_;  // with a folder: what happens is journaled there
   std::filesystem::path adapter_folder_;
   std::filesystem::path extents_;  // not empty: checkpoints are kept there
+  memory::ExtentLimits extent_limits_;
   memory::FileSystem* files_ = memory::FileSystem::Posix();
   bool finds_late_pages_ = false;
   std::string build_ = "build 1", device_kind_ = "fake", page_form_ = "host";

@@ -201,6 +201,7 @@ absl::Status ReadExtents(const memory::ExtentStore& store, const CheckpointManif
   absl::Status status = store.Read(state, bytes);
   if (!status.ok()) return status;
   load->WriteState(bytes);
+  memory::FailPoint("checkpoint.while_loading");
   status = Read(
       store, manifest.tiles, load->tiles(), stop, [](int64_t) { return false; },
       [load](int64_t layer, int64_t tile, auto bytes) { load->WriteTile(layer, tile, bytes); });

@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "memory/durable/checksum.h"
 #include "memory/durable/extent_format.h"
+#include "memory/durable/fail_point.h"
 
 namespace eidetic::memory {
 namespace {
@@ -142,6 +143,7 @@ absl::Status ExtentStore::WriteExtent(const ExtentRef& ref, std::span<const std:
   if (absl::Status status = writing_->Append(AsBytes(ExtentHeader(ref))); !status.ok()) {
     return status;
   }
+  FailPoint("extents.within_append");
   if (absl::Status status = writing_->Append(bytes); !status.ok()) return status;
   return writing_->Append(std::span(kZeros).first(ExtentPadding(ref.bytes)));
 }
@@ -166,6 +168,7 @@ absl::Status ExtentStore::SyncFile() {
     const File& file = known_.at(writing_file_);
     if (file.durable_end == file.bytes) return absl::OkStatus();
   }
+  FailPoint("extents.before_sync");
   if (absl::Status status = writing_->Sync(); !status.ok()) return lost_ = status;
   absl::MutexLock lock(&mutex_);
   File& file = known_.at(writing_file_);

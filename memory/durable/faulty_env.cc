@@ -39,6 +39,11 @@ class FaultyFiles : public rocksdb::FileSystemWrapper {
   IOStatus NewDirectory(const std::string& path, const IOOptions& options,
                         std::unique_ptr<rocksdb::FSDirectory>* directory,
                         IODebugContext* debug) override;
+  // RocksDB's own log lies on the same disk, if it has one.
+  IOStatus NewLogger(const std::string& path, const IOOptions& options,
+                     std::shared_ptr<rocksdb::Logger>* logger, IODebugContext* debug) override {
+    return rocksdb::FileSystem::NewLogger(path, options, logger, debug);
+  }
   IOStatus RenameFile(const std::string& from, const std::string& to, const IOOptions& options,
                       IODebugContext* debug) override;
   IOStatus DeleteFile(const std::string& path, const IOOptions& options,
@@ -49,7 +54,7 @@ class FaultyFiles : public rocksdb::FileSystemWrapper {
   IOStatus SyncFile(const std::string& path);
   IOStatus SyncFolder(const std::string& folder);
 
-  void FailAfter(int64_t skip, DiskFault fault);
+  void FailAfter(int64_t skip, DiskFault fault, int64_t times);
   bool failed() const;
   int64_t changes() const;
   void set_sync_time(absl::Duration time);
@@ -69,7 +74,7 @@ class FaultyFiles : public rocksdb::FileSystemWrapper {
   std::map<std::string, File> files_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, std::string> removed_logs_ ABSL_GUARDED_BY(mutex_);  // with content
   int64_t changes_ ABSL_GUARDED_BY(mutex_) = 0;
-  int64_t skip_ ABSL_GUARDED_BY(mutex_) = 0;
+  int64_t skip_ ABSL_GUARDED_BY(mutex_) = 0, times_ ABSL_GUARDED_BY(mutex_) = 0;
   DiskFault fault_ ABSL_GUARDED_BY(mutex_) = DiskFault::kNone;
   bool failed_ ABSL_GUARDED_BY(mutex_) = false;
   absl::Duration sync_time_ ABSL_GUARDED_BY(mutex_);
@@ -193,10 +198,11 @@ IOStatus FaultyFiles::DeleteFile(const std::string& path, const IOOptions& optio
 IOStatus FaultyFiles::Begin(Change change) {
   absl::MutexLock lock(&mutex_);
   ++changes_;
-  if (fault_ == DiskFault::kNone || skip_-- > 0) return IOStatus::OK();
+  if (fault_ == DiskFault::kNone || skip_-- > 0 || times_ == 0) return IOStatus::OK();
   if (fault_ == DiskFault::kNoSpace && (change == Change::kSync || change == Change::kRemove)) {
     return IOStatus::OK();
   }
+  --times_;
   failed_ = true;
   return fault_ == DiskFault::kNoSpace ? IOStatus::NoSpace("made up")
                                        : IOStatus::IOError("made up");
@@ -238,9 +244,10 @@ void FaultyFiles::FolderSynced(const std::string& folder) {
   std::erase_if(removed_logs_, [&](const auto& log) { return FolderOf(log.first) == folder; });
 }
 
-void FaultyFiles::FailAfter(int64_t skip, DiskFault fault) {
+void FaultyFiles::FailAfter(int64_t skip, DiskFault fault, int64_t times) {
   absl::MutexLock lock(&mutex_);
   skip_ = skip;
+  times_ = times;
   fault_ = fault;
   failed_ = false;
 }
@@ -284,7 +291,7 @@ void FaultyFiles::Tear(const std::string& path, const File& file, std::mt19937_6
 }
 
 void FaultyFiles::Crash(std::mt19937_64* random) {
-  FailAfter(0, DiskFault::kNone);
+  FailAfter(0, DiskFault::kNone, 0);
   absl::MutexLock lock(&mutex_);
   for (const auto& [path, file] : files_) {
     if (!file.in_folder && (*random)() % 2 == 0) {
@@ -304,8 +311,10 @@ FaultyEnv::FaultyEnv()
     : files_(std::make_shared<FaultyFiles>()), env_(rocksdb::NewCompositeEnv(files_)) {}
 FaultyEnv::~FaultyEnv() = default;
 
-void FaultyEnv::FailAfter(int64_t skip, DiskFault fault) { files_->FailAfter(skip, fault); }
-void FaultyEnv::Heal() { files_->FailAfter(0, DiskFault::kNone); }
+void FaultyEnv::FailAfter(int64_t skip, DiskFault fault, int64_t times) {
+  files_->FailAfter(skip, fault, times);
+}
+void FaultyEnv::Heal() { files_->FailAfter(0, DiskFault::kNone, 0); }
 bool FaultyEnv::failed() const { return files_->failed(); }
 int64_t FaultyEnv::changes() const { return files_->changes(); }
 void FaultyEnv::set_sync_time(absl::Duration time) { files_->set_sync_time(time); }

@@ -12,6 +12,7 @@
 #include <rocksdb/env.h>
 
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <random>
 
@@ -25,13 +26,16 @@ enum class DiskFault { kNone, kNoSpace, kIoError };
 
 class FaultyEnv {
  public:
+  static constexpr int64_t kForever = std::numeric_limits<int64_t>::max();
+
   FaultyEnv();
   ~FaultyEnv();
 
   rocksdb::Env* env() { return env_.get(); }
-  // The `skip` next changes succeed, those after fail until Heal. A failing append leaves half
-  // of its bytes, a failing sync syncs nothing. A full disk still syncs and removes.
-  void FailAfter(int64_t skip, DiskFault fault);
+  // The `skip` next changes succeed, of those after `times` fail, unless Heal comes first. A
+  // failing append leaves half of its bytes, a failing sync syncs nothing. A full disk still syncs
+  // and removes.
+  void FailAfter(int64_t skip, DiskFault fault, int64_t times = kForever);
   void Heal();
   bool failed() const;  // something did, since FailAfter
   int64_t changes() const;

@@ -197,6 +197,51 @@ TEST_P(DiskFaultTest, ACrashSoonAfterRecoveryLosesNothing) {
   });
 }
 
+// RocksDB's own log lay on the same disk, and its assertions ended the process at the second line
+// that it could not write.
+TEST_P(DiskFaultTest, NoLogOfItsOwnLiesOnTheDisk) {
+  TestFolder folder("journal_log");
+  FaultyEnv disk;
+  auto journal = *Journal::Open(SmallBuffers(folder, &disk));
+  for (int i = 0; i < 3; ++i) {
+    disk.FailAfter(0, GetParam());
+    EXPECT_EQ(journal->Commit(PutBatch("a", "1")).code(), Code());
+    disk.Heal();
+    ASSERT_TRUE(journal->Recover().ok());
+  }
+  for (const auto& file : std::filesystem::directory_iterator(folder.path())) {
+    EXPECT_NE(file.path().filename().string().substr(0, 3), "LOG") << file.path();
+  }
+}
+
+TEST_P(DiskFaultTest, AStartOnADiskThatFailsAtAnyChangeIsAnError) {
+  std::atomic<int> failed = 0;
+  ForEachCase(kFaults, [&](int n) {
+    TestFolder folder("journal_start" + std::to_string(n));
+    FaultyEnv disk;
+    std::mt19937_64 random(n);
+    auto journal = Journal::Open(SmallBuffers(folder, &disk));
+    for (bool held : RunUntilFailure(journal->get(), 0, 20, &random)) ASSERT_TRUE(held);
+    // As a process ends that is killed: with a log for the next start.
+    disk.FailAfter(0, DiskFault::kIoError);
+    journal = absl::CancelledError();
+    disk.FailAfter(n, GetParam());
+    journal = Journal::Open(SmallBuffers(folder, &disk));
+    if (!journal.ok()) {
+      ++failed;
+      EXPECT_EQ(journal.status().code(), Code()) << journal.status();
+    }
+    journal = absl::CancelledError();
+    if (n % 2 == 0) disk.Crash(&random);
+    disk.Heal();
+    journal = Journal::Open(SmallBuffers(folder, &disk));
+    ASSERT_TRUE(journal.ok()) << journal.status();
+    const auto present = Present(**journal, 20);
+    for (int i = 0; i < 20; ++i) ASSERT_TRUE(present[i]) << i;
+  });
+  EXPECT_GT(failed, 5);
+}
+
 TEST_P(DiskFaultTest, ReadsGoOnWhileTheDiskFailsAndTheMarkerIsNeverSeen) {
   TestFolder folder("journal_fault");
   FaultyEnv disk;

@@ -1,9 +1,12 @@
 #include "memory/durable/journal_options.h"
 
+#include <glog/logging.h>
 #include <rocksdb/listener.h>
 #include <rocksdb/memtablerep.h>
 #include <rocksdb/table.h>
 
+#include <cstdarg>
+#include <cstdio>
 #include <memory>
 
 namespace eidetic::memory {
@@ -11,8 +14,7 @@ namespace {
 
 constexpr int kWriteBuffers = 3;
 constexpr size_t kTableBlockBytes = 16 << 10;
-constexpr size_t kMaxInfoLogBytes = 1 << 20;
-constexpr size_t kInfoLogs = 2;
+constexpr size_t kMostLoggedBytes = 512;  // of a line
 constexpr uint64_t kMaxManifestBytes = 16 << 20;
 
 // Where writes stopped, RocksDB's own recovery would race with Journal::Recover and take writes
@@ -25,6 +27,22 @@ class NoAutomaticRecovery : public rocksdb::EventListener {
   }
 };
 
+// RocksDB's warnings go to the server's own log. A log file of its own would lie on the journal's
+// disk: when that is full, RocksDB built with its assertions (Debian's is) ends the process at the
+// second line that it can not write.
+class ServersLog : public rocksdb::Logger {
+ public:
+  ServersLog() : Logger(rocksdb::InfoLogLevel::WARN_LEVEL) {}
+  using Logger::Logv;
+  void Logv(const char* format, va_list values) override {
+    char line[kMostLoggedBytes];
+    std::vsnprintf(line, sizeof(line), format, values);
+    LOG(WARNING) << "journal: RocksDB says: " << line;
+  }
+  // Every option, at each start.
+  void LogHeader(const char*, va_list) override {}
+};
+
 // Whole prefixes are scanned, single keys hardly ever read: larger blocks, no Bloom filters.
 rocksdb::BlockBasedTableOptions TableOptions() {
   rocksdb::BlockBasedTableOptions table;
@@ -33,9 +51,8 @@ rocksdb::BlockBasedTableOptions TableOptions() {
 }
 
 void BoundWhatIsLogged(rocksdb::Options* options) {
+  options->info_log = std::make_shared<ServersLog>();
   options->info_log_level = rocksdb::WARN_LEVEL;
-  options->max_log_file_size = kMaxInfoLogBytes;
-  options->keep_log_file_num = kInfoLogs;
   options->stats_dump_period_sec = 0;
   options->stats_persist_period_sec = 0;
   options->max_manifest_file_size = kMaxManifestBytes;

@@ -5,7 +5,7 @@
 //   against a server that may be killed at any moment: it asks again after each failure, as the
 //   contract says (expected_position, request_id, resume_from), and checks while it does that
 //   nothing acknowledged is lost, doubled or reordered.
-// Thread safety: one thread a client. Ownership: borrows the server's name giver.
+// Thread safety: one thread a client. Ownership: borrows the servers.
 // Preconditions: as stated.
 #ifndef EIDETIC_TESTS_CHAOS_SCRIPT_H_
 #define EIDETIC_TESTS_CHAOS_SCRIPT_H_
@@ -13,9 +13,9 @@
 #include <grpcpp/channel.h>
 
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -32,6 +32,7 @@ struct ScriptStep {
   std::string snapshot = {};          // the id that it gets
   std::string restore = {};           // the id of one taken before
   std::string fork = {};  // what the session's id gets at its end; the script goes on there
+  v1::AttentionSettings attention = {};  // of the fork, for what comes; unset fields: its parent's
 };
 
 struct Script {
@@ -40,25 +41,44 @@ struct Script {
   std::vector<ScriptStep> steps;
 };
 
-// Greedy and sampled answers, SE_ATTN over a past of a few hundred tokens.
+// Greedy and sampled answers over a past of a few hundred tokens. Every policy and rule of
+// retrieval has its seeds, and a fork may take another.
 Script DrawScript(uint64_t seed);
 
-// Everything that the session's client was told.
+// What a server may have done with that which it acknowledged.
+struct Findings {
+  int64_t lost = 0, doubled = 0, reordered = 0;
+  int64_t divergent = 0;  // other than in an uninterrupted run
+  int64_t all() const { return lost + doubled + reordered + divergent; }
+};
+
+// Everything that the client was told.
 struct Outcome {
   std::vector<std::vector<int32_t>> answers;  // the tokens of each generation
   std::vector<std::string> texts;
-  int64_t position = 0;
+  std::vector<std::pair<std::string, int64_t>> sessions;  // where each was left: id's end, position
   int64_t retries = 0;
+  Findings findings;
   friend bool operator==(const Outcome& a, const Outcome& b) {
-    return a.answers == b.answers && a.texts == b.texts && a.position == b.position;
+    return a.answers == b.answers && a.texts == b.texts && a.sessions == b.sessions;
   }
 };
 
-// Gives the channel of the server that runs now; waits for one when there is none. Null: stop.
-using FindServer = std::function<std::shared_ptr<grpc::Channel>()>;
+// The server that clients have, now this one, now that.
+class Servers {
+ public:
+  virtual ~Servers() = default;
+  // The channel of the one that runs now; waits for one when there is none. Null: stop.
+  virtual std::shared_ptr<grpc::Channel> Find() = 0;
+  // A client got one step further.
+  virtual void OnProgress() {}
+};
 
-// Plays the whole script. An error names what was lost, doubled or reordered.
-absl::Status Play(const Script& script, const FindServer& server, Outcome* outcome);
+// Plays the whole script. An error names what was lost, doubled or reordered, which is counted.
+absl::Status Play(const Script& script, Servers* servers, Outcome* outcome);
+
+// Has each session that the script left go on for a few tokens, which are further answers.
+absl::Status PlayOn(const Script& script, Servers* servers, Outcome* outcome);
 
 }  // namespace eidetic::testing
 

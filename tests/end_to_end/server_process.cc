@@ -45,11 +45,18 @@ std::string NewPath(const std::string& name) {
   return absl::StrCat(folder, "/", name, ".", getpid(), ".", ++count);
 }
 
+// Of several test runs at once each may have a loopback address of its own, so that no client of
+// one takes another's server for its own that died and left its port.
+std::string Host() {
+  const char* wanted = std::getenv("EIDETIC_TEST_HOST");
+  return wanted == nullptr ? "127.0.0.1" : wanted;
+}
+
 sockaddr_in Loopback(int port) {
   sockaddr_in address = {};
   address.sin_family = AF_INET;
   address.sin_port = htons(static_cast<uint16_t>(port));
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  CHECK_EQ(inet_pton(AF_INET, Host().c_str(), &address.sin_addr), 1) << "EIDETIC_TEST_HOST";
   return address;
 }
 
@@ -110,7 +117,7 @@ int ExitCode(int status) { return WIFEXITED(status) ? WEXITSTATUS(status) : -1; 
 fs::path DemoModel() { return Runfile("engine/model/demo"); }
 
 ServerRun RunServerToItsEnd(const std::vector<std::string>& flags, absl::Duration limit) {
-  std::vector<std::string> all = {"--address=127.0.0.1:0", "--metrics_address="};
+  std::vector<std::string> all = {"--address=" + Host() + ":0", "--metrics_address="};
   all.insert(all.end(), flags.begin(), flags.end());  // of a flag given twice the last counts
   const std::string errors = NewPath("errors");
   const absl::Time begin = absl::Now();
@@ -135,8 +142,8 @@ ServerProcess::ServerProcess(const std::vector<std::string>& flags,
                              const std::shared_ptr<grpc::ChannelCredentials>& credentials)
     : errors_path_(NewPath("server_log")), metrics_port_(FreePort()) {
   const std::string port_file = NewPath("port");
-  std::vector<std::string> all = {"--model=" + DemoModel().string(), "--address=127.0.0.1:0",
-                                  absl::StrCat("--metrics_address=127.0.0.1:", metrics_port_),
+  std::vector<std::string> all = {"--model=" + DemoModel().string(), "--address=" + Host() + ":0",
+                                  absl::StrCat("--metrics_address=", Host(), ":", metrics_port_),
                                   "--port_file=" + port_file};
   all.insert(all.end(), flags.begin(), flags.end());
   pid_ = Spawn(all, errors_path_, environment);
@@ -151,13 +158,22 @@ ServerProcess::ServerProcess(const std::vector<std::string>& flags,
   }
   int port = 0;
   CHECK(absl::SimpleAtoi(ReadAll(port_file), &port));
-  address_ = absl::StrCat("127.0.0.1:", port);
+  address_ = absl::StrCat(Host(), ":", port);
   channel_ = grpc::CreateChannel(
       address_, credentials == nullptr ? grpc::InsecureChannelCredentials() : credentials);
   while (health() != 1 && !Ended()) {
     CHECK(absl::Now() < end) << "not SERVING: " << ReadAll(errors_path_);
     absl::SleepFor(kPoll);
   }
+}
+
+int64_t ServerProcess::PeakBytes() const {
+  std::ifstream lines(absl::StrCat("/proc/", pid_, "/status"));
+  for (std::string name; lines >> name;) {
+    int64_t kib = 0;
+    if (name == "VmHWM:" && lines >> kib) return kib * 1024;
+  }
+  LOG(FATAL) << "no VmHWM of process " << pid_;
 }
 
 std::string ServerProcess::Log() const { return ReadAll(errors_path_); }

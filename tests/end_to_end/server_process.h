@@ -57,6 +57,8 @@ class ServerProcess {
   // What the metrics say is held: pages, index tiles, state slots, requests, sessions. Zeros are
   // left out. A stream that was left goes at the engine's next turn: waits a while for nothing.
   std::map<std::string, double> StillHeld() const;
+  // Its resident memory at its highest.
+  int64_t PeakBytes() const;
   // What it has logged so far.
   std::string Log() const;
   // SIGKILL, unless it is dead already.
