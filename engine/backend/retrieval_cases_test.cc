@@ -1,6 +1,7 @@
 // Hostile keys and queries: whatever is called proven is what brute force chooses.
 #include <cmath>
 #include <random>
+#include <set>
 
 #include "absl/strings/str_cat.h"
 #include "engine/backend/attention_scene.h"
@@ -131,6 +132,59 @@ TEST_P(RetrievalCases, ASpanForEveryDistantBlockTakesThemAll) {
                         .window = 64};
   Check(c, kFamilies[0], kFamilies[0], false);
   EXPECT_EQ(proven_, tried_);
+}
+
+// What would be chosen is late: it is told, and another block stands in for it.
+TEST_P(RetrievalCases, ABlockWithoutItsPageIsTold) {
+  const AttentionCase base{.name = "late",
+                           .q_heads = 3,
+                           .kv_heads = 1,
+                           .context = 41 * 32 + 5,
+                           .rows = 1,
+                           .window = 64,
+                           .first_candidates = 6};
+  std::vector<AttentionCase> cases(8, base);
+  cases[1].rows = 5;       // many columns
+  cases[2].head_dim = 24;  // without matrix units
+  cases[3].rule = memory::RetrievalRule::kExact;
+  cases[4].rule = memory::RetrievalRule::kBound;
+  cases[5].rule = memory::RetrievalRule::kMean;
+  cases[6].span = cases[6].last_distant() - cases[6].sinks;  // all of them, unread
+  cases[7].context = 2400 * 32 + 5;
+  cases[7].scan_channels = 16;
+  for (const AttentionCase& c : cases) {
+    SCOPED_TRACE(&c - cases.data());
+    SceneInputs in;
+    EachRound(
+        [&](uint64_t round) {
+          in.keys = Stored(Random(c.tokens() * c.head_dim, 10 * round + 1));
+          in.values = Stored(Random(c.tokens() * c.head_dim, 3));
+          in.queries = Stored(Random(c.rows * c.q_heads * c.head_dim, 10 * round + 4));
+          RetrievalStats stats;
+          Scene scene(c, in, round, tested_);
+          const std::vector<int32_t> best = scene.Retrieve(&stats);
+          std::set<int32_t> missing(best.begin(), best.end()), told;
+          missing.erase(c.sinks);  // the first distant block is never late
+          scene.SetLate(missing);
+          std::vector<LateBlock> late;
+          for (const int32_t block : scene.Retrieve(&stats, &late)) {
+            EXPECT_TRUE(block >= c.sinks && !missing.contains(block)) << block;
+          }
+          for (const LateBlock& block : late) {
+            EXPECT_EQ(block.chunk, 0);
+            told.insert(block.block);
+          }
+          EXPECT_EQ(told, missing);
+          scene.SetLate({});
+          late.clear();
+          EXPECT_EQ(scene.Retrieve(&stats, &late), best);
+          EXPECT_TRUE(late.empty());
+          return std::vector<float>(best.begin(), best.end());
+        },
+        [&](uint64_t, const std::vector<float>& got) {
+          EXPECT_TRUE(IsChoice(c, std::vector<int32_t>(got.begin(), got.end())));
+        });
+  }
 }
 
 // A long history, of which a partial scan comes first where the backend has one. As many blocks

@@ -100,7 +100,7 @@ __device__ inline void Finish(const Work& work, Outcome outcome) {
   for (int32_t i = threadIdx.x; i < count; i += kSelectThreads) {
     int32_t place = 0;
     for (int32_t j = 0; j < count; ++j) place += chosen[j] < chosen[i] ? 1 : 0;
-    out[place] = chosen[i];
+    out[place] = work.choice.There(chosen[i]);
   }
   for (int32_t i = count + threadIdx.x; i < job.max_span; i += kSelectThreads) out[i] = -1;
   if (threadIdx.x != 0) return;
@@ -151,6 +151,8 @@ __device__ inline void Widen(const Work& work, uint32_t last) {
   const Choice& choice = work.choice;
   const ChoiceState state = work.desk.state;
   if (state.first_count == choice.distant()) return Finish(work, {state.first_count, true});
+  // What stands in has another score: going by it, pages would be wanted that nobody needs.
+  if (choice.Missed()) return Finish(work, {state.first_count, false});
   const auto rivals = work.selector.Gather(RankEntries{choice, choice.ranks(), choice.group_ranks(),
                                                        uint64_t{last} << 32, state.border});
   const int32_t found = rivals.held.count;
