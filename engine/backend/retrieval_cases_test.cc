@@ -134,7 +134,8 @@ TEST_P(RetrievalCases, ASpanForEveryDistantBlockTakesThemAll) {
   EXPECT_EQ(proven_, tried_);
 }
 
-// What would be chosen is late: it is told, and another block stands in for it.
+// What would be chosen is late: it is told, at once or after what was told before has come, and
+// another block stands in for it.
 TEST_P(RetrievalCases, ABlockWithoutItsPageIsTold) {
   const AttentionCase base{.name = "late",
                            .q_heads = 3,
@@ -163,22 +164,26 @@ TEST_P(RetrievalCases, ABlockWithoutItsPageIsTold) {
           RetrievalStats stats;
           Scene scene(c, in, round, tested_);
           const std::vector<int32_t> best = scene.Retrieve(&stats);
-          std::set<int32_t> missing(best.begin(), best.end()), told;
+          std::set<int32_t> missing(best.begin(), best.end());
           missing.erase(c.sinks);  // the first distant block is never late
-          scene.SetLate(missing);
           std::vector<LateBlock> late;
-          for (const int32_t block : scene.Retrieve(&stats, &late)) {
-            EXPECT_TRUE(block >= c.sinks && !missing.contains(block)) << block;
-          }
-          for (const LateBlock& block : late) {
-            EXPECT_EQ(block.chunk, 0);
-            told.insert(block.block);
-          }
-          EXPECT_EQ(told, missing);
-          scene.SetLate({});
-          late.clear();
-          EXPECT_EQ(scene.Retrieve(&stats, &late), best);
-          EXPECT_TRUE(late.empty());
+          std::vector<int32_t> blocks;
+          do {
+            scene.SetLate(missing);
+            late.clear();
+            blocks = scene.Retrieve(&stats, &late);
+            for (const int32_t block : blocks) {
+              EXPECT_TRUE(block >= c.sinks && !missing.contains(block)) << block;
+            }
+            std::set<int32_t> told;
+            for (const LateBlock& block : late) {
+              EXPECT_EQ(block.chunk, 0);
+              told.insert(block.block);
+            }
+            for (const int32_t block : told) EXPECT_EQ(missing.erase(block), 1) << block;
+          } while (!late.empty() && !HasFailure());
+          EXPECT_TRUE(missing.empty());
+          EXPECT_EQ(blocks, best);
           return std::vector<float>(best.begin(), best.end());
         },
         [&](uint64_t, const std::vector<float>& got) {
