@@ -36,7 +36,8 @@ __device__ void SyncCluster() {
   }
 }
 
-// Calls take(block) for the `wanted` best of a choice's distant blocks; the last one's entry.
+// Calls take(block) for the `wanted` best of a choice's distant blocks; the entry from which on
+// those are all, not 0 where others are left.
 // 1. As many groups as are wanted have a block of the border of their maxima's rank or better; so
 //    no block below it is wanted, and groups without a better one are not read.
 // 2. The best of what is left.
@@ -57,7 +58,8 @@ __device__ uint64_t TakeBest(const Work& work, int32_t wanted, Take take) {
     if (entry >= border) take(BlockOf(entry));
   });
   __syncthreads();
-  return border;
+  // No border where all that reach `low` were wanted: each in a group of its own.
+  return max(border, low);
 }
 
 // Lists the first candidates. Where all blocks are, no list is needed.
