@@ -71,12 +71,15 @@ EngineLimits EngineStarter::LimitsFor(int64_t tokens, Room room) const {
   const memory::SessionDemand demand = memory::DemandOf(
       geometry, settings(), tokens + kNewTokens, static_cast<int32_t>(limits.query_chunk_tokens));
   const int64_t near = demand.near_pages + kSpareBlocks * geometry.attention_layers;
-  const auto distant = static_cast<int32_t>(demand.distant_pages);
-  limits.memory.max_pages = static_cast<int32_t>(near);
-  if (room == Room::kDevice) {
-    limits.memory.max_pages += distant;
-  } else {
-    limits.memory.max_host_pages = distant;
+  const bool on_host = room == Room::kHost;
+  // Below the marks: beyond them it would make room in every turn.
+  const auto below = [](int64_t pages, double mark) {
+    return static_cast<int32_t>(static_cast<double>(pages) / mark) + 1;
+  };
+  limits.memory.max_pages =
+      below(near + (on_host ? 0 : demand.distant_pages), limits.marks.device_high);
+  if (on_host) {
+    limits.memory.max_host_pages = below(demand.distant_pages, limits.marks.host_high);
     limits.memory.max_promoted_pages = 0;
   }
   limits.memory.max_state_slots = 8;
