@@ -40,7 +40,8 @@ class LatePages {
   BlockIndex first() const { return first_; }
   BlockIndex last() const { return last_; }  // exclusive
 
-  // The page to read now; none: all were given, or nobody wants them any more.
+  // The page to read next, after those that were given before; none: all were given, or nobody
+  // wants them any more.
   std::optional<Page> Next();
   void Write(const Page& page, std::span<const std::byte> bytes);
   // The page was written. Whether with it all have come that steps wanted and waited for.

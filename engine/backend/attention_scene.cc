@@ -49,7 +49,13 @@ std::vector<float> Scene::Pages() {
   return all;
 }
 
-std::vector<int32_t> Scene::Retrieve(RetrievalStats* stats) {
+void Scene::SetLate(const std::set<int32_t>& blocks) {
+  std::vector<void*> pages = pages_;
+  for (const int32_t block : blocks) pages.at(block) = nullptr;
+  page_table_ = run_.Addresses(pages);
+}
+
+std::vector<int32_t> Scene::Retrieve(RetrievalStats* stats, std::vector<LateBlock>* late) {
   blocks_ = static_cast<int32_t*>(run_.Zeros(c_.kv_heads * c_.span));
   const AttentionChunk chunk = Chunk(0);
   const RetrievalRequest request = ToRetrieve(0);
@@ -61,7 +67,8 @@ std::vector<int32_t> Scene::Retrieve(RetrievalStats* stats) {
                       .requests = {&request, 1},
                       .blocks = blocks_,
                       .max_span = c_.span,
-                      .stats = stats});
+                      .stats = stats,
+                      .late = late});
   run_.Synchronize();
   return run_.ReadInts(blocks_, c_.kv_heads * c_.span);
 }
@@ -101,7 +108,8 @@ RetrievalRequest Scene::ToRetrieve(int32_t chunk) const {
           .rule = c_.rule,
           .span_blocks = c_.span,
           .first_candidates = c_.first_candidates,
-          .candidate_budget = c_.candidate_budget};
+          .candidate_budget = c_.candidate_budget,
+          .scan_channels = c_.scan_channels};
 }
 
 SpanAttentionRequest Scene::ToAttend(int32_t chunk, int32_t span_row, float* mass) const {

@@ -8,6 +8,7 @@
 #define EIDETIC_ENGINE_BACKEND_ATTENTION_SCENE_H_
 
 #include <cstdint>
+#include <set>
 #include <vector>
 
 #include "engine/backend/backend_fixture.h"
@@ -25,6 +26,7 @@ struct AttentionCase {
   float sharpness = 1.0f;  // of the queries: from 4 on few tokens get nearly all the mass
   memory::RetrievalRule rule = memory::RetrievalRule::kTwoStage;
   int32_t first_candidates = 4, candidate_budget = 1000;
+  int32_t scan_channels = 0;
 
   int64_t tokens() const { return context + rows; }
   int64_t query_width() const { return int64_t{q_heads} * head_dim; }
@@ -48,7 +50,9 @@ class Scene {
   // Every page's bytes as float32. Only for pages in the host's layout.
   std::vector<float> Pages();
   // [kv_heads][span]; leaves them in the backend's memory for Attend.
-  std::vector<int32_t> Retrieve(RetrievalStats* stats);
+  std::vector<int32_t> Retrieve(RetrievalStats* stats, std::vector<LateBlock>* late = nullptr);
+  // From now on these blocks, and no others, have no page yet.
+  void SetLate(const std::set<int32_t>& blocks);
   // Attends to these instead.
   void SetBlocks(const std::vector<int32_t>& blocks) { blocks_ = run_.Ints(blocks); }
   // Outputs, then the span's mass.

@@ -238,8 +238,9 @@ struct RetrieveSpanParams {
   int32_t* blocks = nullptr;
   int32_t max_span = 0;             // at least every request's span_blocks
   RetrievalStats* stats = nullptr;  // host; added to, valid after Synchronize
-  // Host; added to, some maybe more than once; null: no page is late. Of those chosen, `blocks`
-  // has another block that is there, so that the step can go on: its chunk is void.
+  // Host; added to, maybe not all at once and some more than once, valid after Synchronize; null:
+  // no page is late. Of those chosen, `blocks` has another block that is there, so that the step
+  // can go on: its chunk is void.
   std::vector<LateBlock>* late = nullptr;
 };
 

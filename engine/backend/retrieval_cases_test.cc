@@ -1,6 +1,7 @@
 // Hostile keys and queries: whatever is called proven is what brute force chooses.
 #include <cmath>
 #include <random>
+#include <set>
 
 #include "absl/strings/str_cat.h"
 #include "engine/backend/attention_scene.h"
@@ -54,6 +55,14 @@ void Cluster(const AttentionCase& c, std::vector<float>* keys) {
   }
 }
 
+constexpr AttentionCase kLong{.name = "long",
+                              .q_heads = 3,
+                              .kv_heads = 1,
+                              .context = 2400 * 32 + 5,
+                              .rows = 1,
+                              .window = 64,
+                              .candidate_budget = 2400};
+
 class RetrievalCases : public BackendCases {
  protected:
   // Counts what was proven.
@@ -84,6 +93,38 @@ class RetrievalCases : public BackendCases {
           const double error = 2 * (c.head_dim + 2) * kEps;
           EXPECT_TRUE(IsBestChoice(c, blocks, ScoreRanges(c, in, 0, error)))
               << ::testing::PrintToString(blocks);
+        });
+  }
+
+  // As many blocks as are wanted hold what a query head looks for.
+  void FindPlanted(const AttentionCase& c) {
+    std::vector<int32_t> planted;
+    SceneInputs in;
+    EachRound(
+        [&](uint64_t round) {
+          in.keys = Random(c.tokens() * c.head_dim, 10 * round + 1);
+          in.queries = Random(c.rows * c.q_heads * c.head_dim, 10 * round + 2);
+          planted.clear();
+          for (int32_t i = 0; i < c.span; ++i) {
+            planted.push_back(17 + 600 * i + 31 * static_cast<int32_t>(round));
+            const int64_t token = planted.back() * 32 + 9 * i;
+            for (int32_t d = 0; d < c.head_dim; ++d) {
+              in.keys[token * c.head_dim + d] = 1.5f * in.queries[i % c.q_heads * c.head_dim + d];
+            }
+          }
+          in.keys = Stored(std::move(in.keys));
+          in.values = Stored(Random(c.tokens() * c.head_dim, 3));
+          in.queries = Stored(std::move(in.queries));
+          RetrievalStats stats;
+          Scene scene(c, in, round, tested_);
+          const std::vector<int32_t> chosen = scene.Retrieve(&stats);
+          EXPECT_EQ(stats.choices, 1);
+          return std::vector<float>(chosen.begin(), chosen.end());
+        },
+        [&](uint64_t, const std::vector<float>& got) {
+          const std::vector<int32_t> blocks(got.begin(), got.end());
+          ASSERT_TRUE(IsChoice(c, blocks));
+          EXPECT_EQ(blocks, planted);
         });
   }
 
@@ -133,62 +174,82 @@ TEST_P(RetrievalCases, ASpanForEveryDistantBlockTakesThemAll) {
   EXPECT_EQ(proven_, tried_);
 }
 
-// A long history, of which a partial scan comes first where the backend has one. As many blocks
-// as are wanted hold what a query head looks for.
+// What would be chosen is late: it is told, at once or after what was told before has come, and
+// another block stands in for it.
+TEST_P(RetrievalCases, ABlockWithoutItsPageIsTold) {
+  const AttentionCase base{.name = "late",
+                           .q_heads = 3,
+                           .kv_heads = 1,
+                           .context = 41 * 32 + 5,
+                           .rows = 1,
+                           .window = 64,
+                           .first_candidates = 6};
+  std::vector<AttentionCase> cases(9, base);
+  cases[1].rows = 5;       // many columns
+  cases[2].head_dim = 24;  // without matrix units
+  cases[3].rule = memory::RetrievalRule::kExact;
+  cases[4].rule = memory::RetrievalRule::kBound;
+  cases[5].rule = memory::RetrievalRule::kMean;
+  cases[6].span = cases[6].last_distant() - cases[6].sinks;  // all of them, unread
+  cases[7].context = 2400 * 32 + 5;
+  cases[7].scan_channels = 16;
+  cases[8].context = cases[7].context;  // more groups of blocks than candidates
+  for (const AttentionCase& c : cases) {
+    SCOPED_TRACE(&c - cases.data());
+    SceneInputs in;
+    EachRound(
+        [&](uint64_t round) {
+          in.keys = Stored(Random(c.tokens() * c.head_dim, 10 * round + 1));
+          in.values = Stored(Random(c.tokens() * c.head_dim, 3));
+          in.queries = Stored(Random(c.rows * c.q_heads * c.head_dim, 10 * round + 4));
+          RetrievalStats stats;
+          Scene scene(c, in, round, tested_);
+          const std::vector<int32_t> best = scene.Retrieve(&stats);
+          std::set<int32_t> missing(best.begin(), best.end());
+          missing.erase(c.sinks);  // the first distant block is never late
+          std::vector<LateBlock> late;
+          std::vector<int32_t> blocks;
+          do {
+            scene.SetLate(missing);
+            late.clear();
+            blocks = scene.Retrieve(&stats, &late);
+            for (const int32_t block : blocks) {
+              EXPECT_TRUE(block >= c.sinks && !missing.contains(block)) << block;
+            }
+            std::set<int32_t> told;
+            for (const LateBlock& block : late) {
+              EXPECT_EQ(block.chunk, 0);
+              told.insert(block.block);
+            }
+            for (const int32_t block : told) EXPECT_EQ(missing.erase(block), 1) << block;
+          } while (!late.empty() && !HasFailure());
+          EXPECT_TRUE(missing.empty());
+          EXPECT_EQ(blocks, best);
+          return std::vector<float>(best.begin(), best.end());
+        },
+        [&](uint64_t, const std::vector<float>& got) {
+          EXPECT_TRUE(IsChoice(c, std::vector<int32_t>(got.begin(), got.end())));
+        });
+  }
+}
+
+// A long history, of which a partial scan comes first where the backend has one.
 TEST_P(RetrievalCases, APartialScanFindsWhatStandsOut) {
-  const AttentionCase c{.name = "partial",
-                        .q_heads = 3,
-                        .kv_heads = 1,
-                        .context = 2400 * 32 + 5,
-                        .rows = 1,
-                        .window = 64,
-                        .first_candidates = 96};
-  std::vector<int32_t> planted;
-  SceneInputs in;
-  EachRound(
-      [&](uint64_t round) {
-        in.keys = Random(c.tokens() * c.head_dim, 10 * round + 1);
-        in.queries = Random(c.q_heads * c.head_dim, 10 * round + 2);
-        planted.clear();
-        for (int32_t i = 0; i < c.span; ++i) {
-          planted.push_back(17 + 600 * i + 31 * static_cast<int32_t>(round));
-          const int64_t token = planted.back() * 32 + 9 * i;
-          for (int32_t d = 0; d < c.head_dim; ++d) {
-            in.keys[token * c.head_dim + d] = 1.5f * in.queries[i % c.q_heads * c.head_dim + d];
-          }
-        }
-        in.keys = Stored(std::move(in.keys));
-        in.values = Stored(Random(c.tokens() * c.head_dim, 3));
-        in.queries = Stored(std::move(in.queries));
-        Scene scene(c, in, round, tested_);
-        const AttentionChunk chunk = scene.Chunk(0);
-        RetrievalRequest request = scene.ToRetrieve(0);
-        // Bounds of channels, which a CPU has, rank such keys badly: there it reads on.
-        request.candidate_budget = tested_->bounding() == memory::SummaryKind::kCodes
-                                       ? request.first_candidates
-                                       : c.context / 32;
-        request.scan_channels = 16;
-        auto* blocks = static_cast<int32_t*>(tested_.Zeros(c.span));
-        RetrievalStats stats;
-        tested_->RetrieveSpan({.q = tested_.Activations(in.queries),
-                               .q_stride = c.query_width(),
-                               .q_heads = c.q_heads,
-                               .layout = scene.layout(),
-                               .chunks = {&chunk, 1},
-                               .requests = {&request, 1},
-                               .blocks = blocks,
-                               .max_span = c.span,
-                               .stats = &stats});
-        tested_.Synchronize();
-        EXPECT_EQ(stats.choices, 1);
-        const std::vector<int32_t> chosen = tested_.ReadInts(blocks, c.span);
-        return std::vector<float>(chosen.begin(), chosen.end());
-      },
-      [&](uint64_t, const std::vector<float>& got) {
-        const std::vector<int32_t> blocks(got.begin(), got.end());
-        ASSERT_TRUE(IsChoice(c, blocks));
-        EXPECT_EQ(blocks, planted);
-      });
+  AttentionCase c = kLong;
+  c.first_candidates = 96;
+  c.scan_channels = 16;
+  // Bounds of channels, which a CPU has, rank such keys badly: there it reads on.
+  if (tested_->bounding() == memory::SummaryKind::kCodes) c.candidate_budget = c.first_candidates;
+  FindPlanted(c);
+}
+
+// Every first candidate stands in another group of blocks: reading on passes over them.
+TEST_P(RetrievalCases, CandidatesFarApartAreListedOnce) {
+  for (const int64_t rows : {1, 5}) {
+    AttentionCase c = kLong;
+    c.rows = rows;
+    FindPlanted(c);
+  }
 }
 
 }  // namespace

@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <span>
 #include <utility>
 #include <vector>
 
+#include "engine/durable/read_ahead.h"
 #include "memory/durable/fail_point.h"
 #include "memory/state_points.h"
 
@@ -140,16 +142,28 @@ absl::Status WritePieces(const SessionImage& image, const CheckpointManifest* ba
 // Of each layer the first `count` that `skip` does not leave out.
 absl::Status Read(const memory::ExtentStore& store, const Refs& layers, int64_t count,
                   const std::atomic<bool>& stop, const auto& skip, const auto& take) {
-  std::vector<std::byte> bytes;
-  for (size_t layer = 0; layer < layers.size(); ++layer) {
-    for (int64_t i = 0; i < count; ++i) {
-      if (skip(i)) continue;
-      if (stop) return absl::CancelledError("the server ends");
-      const ExtentRef& ref = layers[layer][i];
-      bytes.resize(ref.bytes);
-      if (absl::Status status = store.Read(ref, bytes); !status.ok()) return status;
-      take(static_cast<int64_t>(layer), i, std::span<const std::byte>(bytes));
+  struct Place {
+    int64_t layer = 0, i = 0;
+  };
+  Place at;
+  const auto next = [&]() -> std::optional<Place> {
+    for (; at.layer < std::ssize(layers); at = {at.layer + 1, 0}) {
+      while (at.i < count && skip(at.i)) ++at.i;
+      if (at.i < count) return Place{at.layer, at.i++};
     }
+    return std::nullopt;
+  };
+  const auto ref_of = [&](const Place& place) -> const ExtentRef& {
+    return layers[place.layer][place.i];
+  };
+  ReadAhead<Place> ahead(&store, next, ref_of);
+  std::vector<std::byte> bytes;
+  while (const auto place = ahead.Take()) {
+    if (stop) return absl::CancelledError("the server ends");
+    const ExtentRef& ref = ref_of(*place);
+    bytes.resize(ref.bytes);
+    if (absl::Status status = store.Read(ref, bytes); !status.ok()) return status;
+    take(place->layer, place->i, std::span<const std::byte>(bytes));
   }
   return absl::OkStatus();
 }
@@ -197,6 +211,7 @@ absl::StatusOr<std::string> ReadPiece(const memory::ExtentStore& store, const Ex
 absl::Status ReadExtents(const memory::ExtentStore& store, const CheckpointManifest& manifest,
                          const ExtentRef& state, memory::SessionLoad* load,
                          const std::atomic<bool>& stop) {
+  store.WillRead(state);
   std::vector<std::byte> bytes(state.bytes);
   absl::Status status = store.Read(state, bytes);
   if (!status.ok()) return status;
@@ -215,10 +230,16 @@ absl::Status ReadExtents(const memory::ExtentStore& store, const CheckpointManif
 absl::Status ReadLatePages(const memory::ExtentStore& store, const CheckpointManifest& manifest,
                            memory::LatePages* late, const std::function<void()>& landed,
                            const std::atomic<bool>& stop) {
+  using Page = memory::LatePages::Page;
+  const auto ref_of = [&](const Page& page) -> const ExtentRef& {
+    return manifest.pages[page.layer][page.block];
+  };
+  ReadAhead<Page> ahead(
+      &store, [late] { return late->Next(); }, ref_of);
   std::vector<std::byte> bytes;
-  while (const auto page = late->Next()) {
+  while (const auto page = ahead.Take()) {
     if (stop) return absl::CancelledError("the server ends");
-    const ExtentRef& ref = manifest.pages[page->layer][page->block];
+    const ExtentRef& ref = ref_of(*page);
     bytes.resize(ref.bytes);
     if (absl::Status status = store.Read(ref, bytes); !status.ok()) return status;
     late->Write(*page, bytes);

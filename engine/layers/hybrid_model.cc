@@ -54,6 +54,7 @@ class LoadedModel final : public HybridModel {
   void KeepHiddenStates(StepBatch* batch);
   void RunOutputs(const StepBatch& batch);
   void CollectSpans(const StepBatch& batch);
+  void WantLate(const StepBatch& batch);
   // Each chunk's uses, over all layers and heads, into its result.
   void MergeUses(const StepBatch& batch, std::vector<std::vector<SpanUse>>* all);
 
@@ -158,7 +159,9 @@ void LoadedModel::RunStep() {
     result_.retrieval.bytes_read += result_.retrieval.candidates_read * block * attention.head_dim *
                                     backend_->kv_element_bytes();
   }
-  if (result_.status.ok()) CollectSpans(batch);
+  if (!result_.status.ok()) return;
+  CollectSpans(batch);
+  WantLate(batch);
 }
 
 void LoadedModel::RunLayers(const StepBatch& batch) {
@@ -255,6 +258,13 @@ void LoadedModel::CollectSpans(const StepBatch& batch) {
   }
   result_.choices = std::move(spans.choices);
   MergeUses(batch, &spans.uses);
+}
+
+void LoadedModel::WantLate(const StepBatch& batch) {
+  if (batch.rows == 0) return;  // no layer ran
+  for (const Layer& layer : layers_) {
+    if (layer.attention != nullptr) layer.attention->WantLate(batch);
+  }
 }
 
 void LoadedModel::MergeUses(const StepBatch& batch, std::vector<std::vector<SpanUse>>* all) {

@@ -132,7 +132,8 @@ void SeAttentionLayer::Retrieve(Backend* backend, const StepBatch& batch,
     const bool wanted = batch.chunks[request.chunk]->want_span;
     if (wanted && request.span_row >= 0) request.mass = mass + request.span_row * row;
   }
-  std::vector<LateBlock> late;
+  const bool late = std::any_of(batch.chunks.begin(), batch.chunks.end(),
+                                [](const StepChunk* chunk) { return chunk->memory->late(); });
   backend->RetrieveSpan({.q = q,
                          .q_stride = q_stride,
                          .q_heads = description_.attention.q_heads,
@@ -142,8 +143,11 @@ void SeAttentionLayer::Retrieve(Backend* backend, const StepBatch& batch,
                          .blocks = blocks,
                          .max_span = trace_.max_span,
                          .stats = stats,
-                         .late = backend->finds_late_pages() ? &late : nullptr});
-  for (const LateBlock& wanted : late) {
+                         .late = late ? &trace_.late : nullptr});
+}
+
+void SeAttentionLayer::WantLate(const StepBatch& batch) const {
+  for (const LateBlock& wanted : trace_.late) {
     batch.chunks[wanted.chunk]->memory->Want(index_, wanted.block);
   }
 }

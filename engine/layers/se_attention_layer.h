@@ -41,6 +41,7 @@ struct AttentionTrace {
   std::vector<SpanAttentionRequest> attentions;  // [chunks]
   int32_t max_span = 0;
   const int32_t* blocks = nullptr;  // [retrievals, kv_heads, max_span], in AttentionBuffers::spans
+  std::vector<LateBlock> late;      // once the step has ended
 };
 
 // What one step's layers retrieved, as one of them adds to it.
@@ -63,6 +64,8 @@ class SeAttentionLayer {
   void Run(Backend* backend, const StepBatch& batch, const memory::PageLayout& layout,
            size_t conv_offset, float* residual, AttentionBuffers* buffers, RetrievalStats* stats);
 
+  // After the step: the sessions hear which pages it wanted that are still to come.
+  void WantLate(const StepBatch& batch) const;
   // Of the step's span buffer, the numbers of one layer's blocks; 0: it retrieved nothing.
   int64_t span_numbers() const;
   // After the step, with the span buffer's content (the blocks alone if no chunk wants a span):

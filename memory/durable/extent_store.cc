@@ -187,6 +187,12 @@ absl::Status ExtentStore::Read(const ExtentRef& ref, std::span<std::byte> to) co
                                    ": ", status.message()));
 }
 
+void ExtentStore::WillRead(const ExtentRef& ref) const {
+  if (!IsPlausible(ref)) return;
+  const absl::StatusOr<Reader> reader = ReaderOf(ref.file);
+  if (reader.ok()) (*reader)->WillRead(ref.offset, ExtentFileBytes(ref.bytes));
+}
+
 absl::Status ExtentStore::ReadChecked(const ExtentRef& ref, std::span<std::byte> to) const {
   if (!IsPlausible(ref)) return absl::DataLossError("no extent can be there");
   absl::StatusOr<Reader> reader = ReaderOf(ref.file);

@@ -59,6 +59,8 @@ class ExtentStore {
   // kind or a checksum is not as written, or the file is missing; UNAVAILABLE when it can not be
   // read. After an error `to` is not to be used.
   absl::Status Read(const ExtentRef& ref, std::span<std::byte> to) const;
+  // It will be read soon: its bytes may be fetched beforehand. What is wrong with it, Read says.
+  void WillRead(const ExtentRef& ref) const;
 
   // References are counted per file. A reference to a file that is not there is counted too: a
   // manifest may have lost its file, which Read then says.

@@ -40,6 +40,8 @@ class RandomAccessFile {
   virtual ~RandomAccessFile() = default;
   // Fills `to` from `offset`. DATA_LOSS when the file ends before.
   virtual absl::Status Read(int64_t offset, std::span<std::byte> to) const = 0;
+  // These bytes will be read soon: they may be fetched beforehand. Does not wait for them.
+  virtual void WillRead(int64_t offset, int64_t bytes) const {}
   virtual absl::StatusOr<int64_t> Size() const = 0;
 };
 

@@ -98,6 +98,10 @@ class PosixRandomAccessFile : public RandomAccessFile {
     return absl::OkStatus();
   }
 
+  void WillRead(int64_t offset, int64_t bytes) const override {
+    posix_fadvise(file_.number(), offset, bytes, POSIX_FADV_WILLNEED);
+  }
+
   absl::StatusOr<int64_t> Size() const override {
     struct stat facts;
     if (fstat(file_.number(), &facts) < 0) return file_.Error("stat");

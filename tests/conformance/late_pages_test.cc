@@ -3,8 +3,11 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <optional>
 #include <random>
+#include <string>
 
+#include "engine/backend/cuda/loader.h"
 #include "engine/layers/span_plan.h"
 #include "memory/session_load.h"
 #include "tests/conformance/model_runner.h"
@@ -22,13 +25,29 @@ std::vector<TokenId> SomeTokens(int32_t count, uint32_t seed) {
   return tokens;
 }
 
-class LatePagesTest : public ::testing::TestWithParam<memory::RetrievalRule> {
+struct Variant {
+  memory::RetrievalRule rule;
+  std::string device = "cpu";
+  bool float32 = false;
+};
+
+class LatePagesTest : public ::testing::TestWithParam<Variant> {
  protected:
+  void SetUp() override {
+    if (GetParam().device == "cuda") {
+      const auto backend = LoadCudaBackend({.memory_bytes = size_t{1} << 30});
+      if (!backend.ok()) GTEST_SKIP() << "no GPU: " << backend.status().message();
+    }
+    runner_.emplace("engine/model/demo", ModelRunner::Options{.device = GetParam().device,
+                                                              .float32 = GetParam().float32,
+                                                              .query_chunk_tokens = 128});
+  }
+
   static memory::SpanSettings Settings() {
     memory::SpanSettings settings;
     settings.window_tokens = 96;
     settings.span_blocks = 4;
-    settings.rule = GetParam();
+    settings.rule = GetParam().rule;
     settings.first_candidates = 6;
     settings.candidate_budget = 12;
     return settings;
@@ -39,12 +58,12 @@ class LatePagesTest : public ::testing::TestWithParam<memory::RetrievalRule> {
     image_ = session.memory->Image(0, 0);
     const SpanPlan plan = PlanSpan(session.settings, 32, /*retrieves=*/true, image_->position(),
                                    memory::TokenKind::kGenerated);
-    auto load = memory::SessionLoad::Begin(&runner_.pool(), {.position = image_->position(),
-                                                             .stored = image_->summary(),
-                                                             .wanted = image_->summary(),
-                                                             .first_far = plan.first,
-                                                             .last_far = plan.last,
-                                                             .late = true});
+    auto load = memory::SessionLoad::Begin(&runner_->pool(), {.position = image_->position(),
+                                                              .stored = image_->summary(),
+                                                              .wanted = image_->summary(),
+                                                              .first_far = plan.first,
+                                                              .last_far = plan.last,
+                                                              .late = true});
     EXPECT_TRUE(load.ok()) << load.status();
     (*load)->WriteState(image_->state());
     for (size_t layer = 0; layer < image_->pages().size(); ++layer) {
@@ -84,27 +103,27 @@ class LatePagesTest : public ::testing::TestWithParam<memory::RetrievalRule> {
   void Drain(TestSession* session) {
     while (session->memory->published() < session->log.size()) {
       session->memory->TakeLanded();
-      runner_.Step({&session, 1});
+      runner_->Step({&session, 1});
       if (!session->memory->missed()) continue;
       ++void_steps_;
       ASSERT_TRUE(Land());
     }
   }
 
-  ModelRunner runner_{"engine/model/demo", {.query_chunk_tokens = 128}};
+  std::optional<ModelRunner> runner_;
   std::unique_ptr<memory::SessionImage> image_;
   std::shared_ptr<LatePages> late_;
   int void_steps_ = 0;
 };
 
 TEST_P(LatePagesTest, APageAtATime) {
-  TestSession whole = runner_.NewSession(Settings());
-  runner_.Append(&whole, SomeTokens(1500, 1));
+  TestSession whole = runner_->NewSession(Settings());
+  runner_->Append(&whole, SomeTokens(1500, 1));
   TestSession woken = Wake(whole);
   const std::vector<TokenId> prompt = SomeTokens(200, 2);
   whole.log.Append(prompt);
   woken.log.Append(prompt);
-  runner_.Drain(&whole);
+  runner_->Drain(&whole);
   Drain(&woken);
   ASSERT_EQ(woken.logits, whole.logits);
   for (int i = 0; i < 12; ++i) {
@@ -112,7 +131,7 @@ TEST_P(LatePagesTest, APageAtATime) {
     const auto token = static_cast<TokenId>(best - whole.logits.begin());
     whole.log.AppendGenerated(token);
     woken.log.AppendGenerated(token);
-    runner_.Drain(&whole);
+    runner_->Drain(&whole);
     Drain(&woken);
     ASSERT_EQ(woken.logits, whole.logits) << "token " << i;
   }
@@ -122,14 +141,20 @@ TEST_P(LatePagesTest, APageAtATime) {
   woken.memory->EndLate();
   late_.reset();
   EXPECT_FALSE(woken.memory->late());
-  TestSession fork = runner_.Fork(woken);
-  EXPECT_EQ(runner_.Greedy(&fork, 4), runner_.Greedy(&whole, 4));
+  TestSession fork = runner_->Fork(woken);
+  EXPECT_EQ(runner_->Greedy(&fork, 4), runner_->Greedy(&whole, 4));
 }
 
-INSTANTIATE_TEST_SUITE_P(Rules, LatePagesTest,
-                         ::testing::Values(memory::RetrievalRule::kTwoStage,
-                                           memory::RetrievalRule::kExact,
-                                           memory::RetrievalRule::kBound));
+using memory::RetrievalRule;
+INSTANTIATE_TEST_SUITE_P(Cpu, LatePagesTest,
+                         ::testing::Values(Variant{RetrievalRule::kTwoStage},
+                                           Variant{RetrievalRule::kExact},
+                                           Variant{RetrievalRule::kBound}));
+INSTANTIATE_TEST_SUITE_P(Cuda, LatePagesTest,
+                         ::testing::Values(Variant{RetrievalRule::kTwoStage, "cuda"},
+                                           Variant{RetrievalRule::kTwoStage, "cuda", true},
+                                           Variant{RetrievalRule::kExact, "cuda"},
+                                           Variant{RetrievalRule::kBound, "cuda"}));
 
 }  // namespace
 }  // namespace eidetic

@@ -149,6 +149,7 @@ class CudaBackend final : public Backend, private memory::BlockIndexer {
   }
   // Channel bounds prune nothing on real text; codes prove every choice and cost 1/7.5 of the KV.
   memory::SummaryKind bounding() const override { return memory::SummaryKind::kCodes; }
+  bool finds_late_pages() const override { return true; }
 
   absl::StatusOr<std::unique_ptr<Matrix>> LoadMatrix(const TensorView& view) override {
     return LoadStacked({&view, 1});

@@ -16,6 +16,7 @@ namespace {
 struct Kept {
   std::vector<RetrievalPlan> plans;
   RetrievalCounters counters;
+  std::vector<std::byte> late;  // LateList, then late_choices
 };
 
 // Numbers of entries in the job's arrays, for all choices together.
@@ -141,6 +142,19 @@ void CountInto(RetrievalStats* stats, std::shared_ptr<Kept> kept, LaunchQueue* q
   });
 }
 
+// Gives the job its list of late blocks, which Wait adds to `late`; keeps `kept` until then.
+void ListInto(std::vector<LateBlock>* late, std::shared_ptr<Kept> kept, int32_t choices,
+              LaunchQueue* queue, RetrievalJob* job) {
+  kept->late.resize(sizeof(LateList) + choices * sizeof(uint32_t));
+  job->late = static_cast<LateList*>(queue->Result(kept->late.data(), kept->late.size()));
+  job->late_choices = reinterpret_cast<uint32_t*>(job->late + 1);
+  queue->Finally([late, kept = std::move(kept)] {
+    const auto* list = reinterpret_cast<const LateList*>(kept->late.data());
+    const uint32_t count = std::min(list->count, LateList::kMost);
+    late->insert(late->end(), list->blocks, list->blocks + count);
+  });
+}
+
 }  // namespace
 
 void RetrieveSpan(const RetrieveSpanParams& params, Context* context) {
@@ -166,6 +180,7 @@ void RetrieveSpan(const RetrieveSpanParams& params, Context* context) {
   PlaceArrays(totals, shape.choices, context, &job);
   job.plans = context->queue->Stage(std::span<const RetrievalPlan>(kept->plans));
   CountInto(params.stats, kept, context->queue, &job);
+  if (params.late != nullptr) ListInto(params.late, kept, shape.choices, context->queue, &job);
 
   ScanDistantBlocks(job, shape, context);
   if (shape.by_keys) ScoreBlocks(job, shape, ScoredBlocks::kAllDistant, context);

@@ -58,6 +58,13 @@ struct RetrievalCounters {
   unsigned long long candidates_read = 0, choices = 0, proven = 0;
 };
 
+// Blocks that choices wanted and that have no page yet.
+struct LateList {
+  static constexpr uint32_t kMost = 4096;  // that are told; who wants more asks again
+  uint32_t count;                          // with those that are not told
+  LateBlock blocks[kMost];
+};
+
 // What the partial scan of a choice asks for: whole numbers near the queries' largest channels.
 struct PartialQuery {
   static constexpr int32_t kMostChannels = 128;
@@ -92,6 +99,8 @@ struct RetrievalJob {
   int32_t* blocks;            // [choices][max_span]
   int32_t max_span;
   RetrievalCounters* counters;
+  LateList* late;          // null: every block has its page
+  uint32_t* late_choices;  // [choices]: not 0 where a page was missing
 };
 
 // What the host knows of a job: the sizes of grids, and which stages it needs.
@@ -200,10 +209,31 @@ struct Choice {
     const int32_t head = kv_head * job.q_group + column % job.q_group;
     return static_cast<const T*>(job.q) + row * job.q_stride + int64_t{head} * job.page.head_dim;
   }
+  // Of a block without a page, the first distant block's, so that the step can go on.
   template <typename T>
   __device__ const T* Keys(int32_t block) const {
-    return job.page.Keys<T>(plan.chunk.pages[block], kv_head);
+    void* page = plan.chunk.pages[block];
+    if (page == nullptr) page = plan.chunk.pages[StandIn(block)];
+    return job.page.Keys<T>(page, kv_head);
   }
+  // `block`, or what stands in for it until it has come.
+  __device__ int32_t There(int32_t block) const {
+    const bool there = job.late == nullptr || plan.chunk.pages[block] != nullptr;
+    return there ? block : StandIn(block);
+  }
+  // Tells that `block`, which has no page, is wanted.
+  __device__ int32_t StandIn(int32_t block) const {
+    // Lanes often ask for the same one.
+    const uint32_t same = __match_any_sync(__activemask(), block);
+    if (__ffs(same) - 1 == static_cast<int32_t>(threadIdx.x % 32)) {
+      job.late_choices[index] = 1;
+      const uint32_t at = atomicAdd(&job.late->count, 1u);
+      if (at < LateList::kMost) job.late->blocks[at] = {plan.request.chunk, block};
+    }
+    return plan.request.first;
+  }
+  // A block that was scored had no page.
+  __device__ bool Missed() const { return job.late != nullptr && job.late_choices[index] != 0; }
   __device__ void* Tile(int32_t block) const {
     return plan.chunk.tiles[block / memory::kTileBlocks];
   }

@@ -36,7 +36,8 @@ __device__ void SyncCluster() {
   }
 }
 
-// Calls take(block) for the `wanted` best of a choice's distant blocks; the last one's entry.
+// Calls take(block) for the `wanted` best of a choice's distant blocks; the entry from which on
+// those are all, not 0 where others are left.
 // 1. As many groups as are wanted have a block of the border of their maxima's rank or better; so
 //    no block below it is wanted, and groups without a better one are not read.
 // 2. The best of what is left.
@@ -57,7 +58,8 @@ __device__ uint64_t TakeBest(const Work& work, int32_t wanted, Take take) {
     if (entry >= border) take(BlockOf(entry));
   });
   __syncthreads();
-  return border;
+  // No border where all that reach `low` were wanted: each in a group of its own.
+  return max(border, low);
 }
 
 // Lists the first candidates. Where all blocks are, no list is needed.
@@ -100,7 +102,7 @@ __device__ inline void Finish(const Work& work, Outcome outcome) {
   for (int32_t i = threadIdx.x; i < count; i += kSelectThreads) {
     int32_t place = 0;
     for (int32_t j = 0; j < count; ++j) place += chosen[j] < chosen[i] ? 1 : 0;
-    out[place] = chosen[i];
+    out[place] = work.choice.There(chosen[i]);
   }
   for (int32_t i = count + threadIdx.x; i < job.max_span; i += kSelectThreads) out[i] = -1;
   if (threadIdx.x != 0) return;
@@ -151,6 +153,8 @@ __device__ inline void Widen(const Work& work, uint32_t last) {
   const Choice& choice = work.choice;
   const ChoiceState state = work.desk.state;
   if (state.first_count == choice.distant()) return Finish(work, {state.first_count, true});
+  // What stands in has another score: going by it, pages would be wanted that nobody needs.
+  if (choice.Missed()) return Finish(work, {state.first_count, false});
   const auto rivals = work.selector.Gather(RankEntries{choice, choice.ranks(), choice.group_ranks(),
                                                        uint64_t{last} << 32, state.border});
   const int32_t found = rivals.held.count;
