@@ -133,6 +133,11 @@ ROWS = {
     ],
     "Durability": [
         ("Commit", "s", quantiles("eidetic_commit_seconds")),
+        ("Journal", "none", {
+            "syncs": "sum (rate(eidetic_journal_commits_total{@}[$I]))",
+            "bytes": "sum (rate(eidetic_journal_bytes_total{@}[$I]))",
+            "bytes waiting": "sum (eidetic_journal_waiting_bytes{@})",
+        }),
         ("Checkpoints", "none", {
             **rate("eidetic_checkpoints_total", "kind"),
             "bytes written": "sum (rate(eidetic_checkpoint_written_bytes_total{@}[$I]))",

@@ -1,9 +1,11 @@
 // The journal on a disk that crashes, fills up and fails.
 #include <gtest/gtest.h>
+#include <rocksdb/env.h>
 
 #include <atomic>
 #include <functional>
 #include <random>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -254,6 +256,37 @@ TEST_P(DiskFaultTest, ReadsGoOnWhileTheDiskFailsAndTheMarkerIsNeverSeen) {
   ASSERT_TRUE(journal->Recover().ok());
   const Records records = *ReadRecords(*journal);
   EXPECT_EQ(records.size(), 1u + records.contains("b"));
+}
+
+// Names a log that is gone when it is looked at: as when RocksDB deletes one meanwhile.
+class NamesADeletedLog : public rocksdb::EnvWrapper {
+ public:
+  using EnvWrapper::EnvWrapper;
+  std::atomic<bool> once = false;
+
+  rocksdb::Status GetChildren(const std::string& folder, std::vector<std::string>* names) override {
+    const rocksdb::Status status = EnvWrapper::GetChildren(folder, names);
+    if (once.exchange(false)) names->push_back("999999.log");
+    return status;
+  }
+};
+
+TEST(JournalFaultTest, ALogThatIsDeletedWhileStorageRecoversDoesNotStopIt) {
+  TestFolder folder("journal_deleted_log");
+  FaultyEnv disk;
+  NamesADeletedLog env(disk.env());
+  JournalOptions options = SmallBuffers(folder, &disk);
+  options.env = &env;
+  auto journal = *Journal::Open(options);
+  ASSERT_TRUE(journal->Commit(PutBatch("a", "1")).ok());
+  disk.FailAfter(0, DiskFault::kIoError);
+  ASSERT_FALSE(journal->Commit(PutBatch("b", "2")).ok());
+  disk.Heal();
+  env.once = true;
+  const absl::Status recovered = journal->Recover();
+  EXPECT_TRUE(recovered.ok()) << recovered;
+  EXPECT_FALSE(env.once);
+  EXPECT_EQ(ReadRecords(*journal)->at("a"), "1");
 }
 
 // One batch waits while another's sync fails, one comes just after: storage recovers before
