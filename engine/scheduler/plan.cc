@@ -1,6 +1,7 @@
 #include "engine/scheduler/plan.h"
 
 #include <algorithm>
+#include <numeric>
 #include <optional>
 #include <tuple>
 #include <utility>
@@ -34,6 +35,15 @@ class Line {
   }
   // Precondition: not empty.
   int32_t first() const { return members_[FirstTenant()].back(); }
+  double first_served() const { return (*served_)[FirstTenant()]; }
+  // Members of tenants that were served less than that.
+  size_t CountServedLess(double served) const {
+    size_t count = 0;
+    for (size_t t = 0; t < members_.size(); ++t) {
+      if ((*served_)[t] < served) count += members_[t].size();
+    }
+    return count;
+  }
   // The first goes: it takes part in the step, or not.
   void Pop(bool taken) {
     const size_t tenant = FirstTenant();
@@ -64,6 +74,19 @@ class Line {
   std::vector<std::vector<int32_t>> members_;  // of each tenant
 };
 
+// Rows of prompts that each tenant may have in a step: its part, by weight, of the budget that
+// those present share. Who asks for more would make the step long for all of them.
+std::vector<double> PromptShares(std::span<const PlanCandidate> candidates,
+                                 std::span<const PlanTenant> tenants, const PlanLimits& limits) {
+  std::vector<double> shares(tenants.size());
+  for (const PlanCandidate& candidate : candidates) {
+    shares[candidate.tenant] = tenants[candidate.tenant].weight;
+  }
+  const double all = std::accumulate(shares.begin(), shares.end(), 0.0);
+  for (double& share : shares) share *= limits.max_batch_tokens / all;
+  return shares;
+}
+
 }  // namespace
 
 std::vector<int32_t> Plan(std::span<const PlanCandidate> candidates,
@@ -86,20 +109,35 @@ std::vector<int32_t> Plan(std::span<const PlanCandidate> candidates,
   if (places == 1 && !decode.empty() && !prefill.empty()) {
     decode_places = WaitedLonger(candidates[prefill.first()], candidates[decode.first()]) ? 0 : 1;
   }
+  const std::vector<double> shares = PromptShares(candidates, tenants, limits);
+  std::vector<double> prompt_rows(tenants.size());
+  const auto has_share_left = [&](const PlanCandidate& candidate) {
+    return candidate.decoding || prompt_rows[candidate.tenant] < shares[candidate.tenant];
+  };
+  // Decoders of tenants that were served more leave places to the others' prompts.
+  const auto leaves_place = [&](const Line& line) {
+    return &line == &decode &&
+           places - batch.size() <= prefill.CountServedLess(decode.first_served());
+  };
   const auto take_while_it_fits = [&](Line* line, size_t most, bool one_in_any_case) {
-    while (!line->empty() && batch.size() < most) {
+    while (!line->empty() && batch.size() < most && !leaves_place(*line)) {
       const int32_t i = line->first();
-      const bool fits = rows + candidates[i].chunk_tokens <= limits.max_batch_tokens;
+      const bool fits = rows + candidates[i].chunk_tokens <= limits.max_batch_tokens &&
+                        has_share_left(candidates[i]);
       const bool taken = fits || std::exchange(one_in_any_case, false);
       one_in_any_case = false;
       line->Pop(taken);
       if (!taken) continue;
       batch.push_back(i);
       rows += candidates[i].chunk_tokens;
+      if (!candidates[i].decoding) {
+        prompt_rows[candidates[i].tenant] += candidates[i].chunk_tokens;
+      }
     }
   };
   take_while_it_fits(&decode, decode_places, /*one_in_any_case=*/true);
   take_while_it_fits(&prefill, places, /*one_in_any_case=*/true);
+  take_while_it_fits(&decode, places, /*one_in_any_case=*/false);
   return batch;
 }
 

@@ -3,10 +3,12 @@
 // Thread safety: pure. Ownership: none. Preconditions: none.
 //
 // Policy: sequences that decode (chunks of one token or none) come first, so that
-// streams never wait for a long prompt. Then the first prefill chunk is taken in any
-// case, so that none starves, and further ones in their order while they fit the token
-// budget. A chunk is never cut: its borders are the session log's. So a step has fewer
-// than max_batch_tokens + C rows.
+// streams never wait for a long prompt; but those of a tenant that was served more
+// leave places to prompts of one that was served less. Then the first prefill chunk is
+// taken in any case, so that none starves, and further ones in their order while they fit
+// the token budget, of a tenant until it has its share by weight of those present:
+// whoever asks for more would make steps long for the others. A chunk is never cut: its borders are
+// the session log's. So a step has fewer than max_batch_tokens + C rows.
 //
 // Order: the next is always of the tenant that was served least, what the step has of
 // it already counted; of a tenant's, the one that was served longest ago.

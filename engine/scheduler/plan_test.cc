@@ -138,6 +138,34 @@ TEST(PlanTest, TenantsGetPrefillByWeightWhateverTheirChunks) {
   EXPECT_NEAR(tokens[0], 512 * 1000, 1024);
 }
 
+TEST(PlanTest, ManyStreamsOfOneTenantDoNotHoldUpThePromptsOfAnother) {
+  std::vector<PlanCandidate> crowd(20, Decode());
+  for (int i = 0; i < 5; ++i) {
+    crowd.push_back(Prefill(64));
+    crowd.back().tenant = 1;
+  }
+  const PlanTenant tenants[] = {{.served = 1000}, {.served = 0}};
+  EXPECT_THAT(eidetic::Plan(crowd, tenants, {.max_batch_sequences = 8}),
+              ElementsAre(0, 1, 2, 20, 21, 22, 23, 24));
+  // What does not fit leaves its place.
+  EXPECT_THAT(eidetic::Plan(crowd, tenants, {.max_batch_sequences = 8, .max_batch_tokens = 136}),
+              ElementsAre(0, 1, 2, 20, 21, 3, 4, 5));
+}
+
+TEST(PlanTest, ATenantWithManyPromptsDoesNotMakeTheStepLongForOthers) {
+  std::vector<PlanCandidate> crowd(20, Prefill(64));
+  crowd.push_back(Decode());
+  crowd.back().tenant = 1;
+  PlanTenant tenants[] = {{}, {}};
+  const PlanLimits limits = {.max_batch_sequences = 64, .max_batch_tokens = 512};
+  EXPECT_THAT(eidetic::Plan(crowd, tenants, limits), ElementsAre(20, 0, 1, 2, 3));
+  tenants[0].weight = 3;
+  EXPECT_THAT(eidetic::Plan(crowd, tenants, limits), ElementsAre(20, 0, 1, 2, 3, 4, 5));
+  // Alone it has all of the step.
+  crowd.pop_back();
+  EXPECT_EQ(eidetic::Plan(crowd, tenants, limits).size(), 8u);
+}
+
 TEST(PlanTest, WhatOneTenantLeavesTheOthersTake) {
   std::vector<PlanCandidate> crowd(20, Decode());
   crowd[0].tenant = 1;
