@@ -1,13 +1,14 @@
-// A file of extents: the input is its name's number of bytes, its name, and what it holds.
+// A file of extents: the input is its name's number of bytes, its name, and what it holds, as it is
+// and with the checksum of its first header made good.
 #include <glog/logging.h>
 
 #include <algorithm>
-#include <cstring>
 #include <memory>
 
 #include "memory/durable/checksum.h"
 #include "memory/durable/extent_format.h"
 #include "memory/durable/extent_store.h"
+#include "memory/durable/record.h"
 #include "tests/fuzz/fuzz_target.h"
 #include "tests/fuzz/scratch_folder.h"
 
@@ -30,6 +31,15 @@ std::string Input(const std::string& content) {
   const std::string name = memory::ExtentFileName(kFile);
   return static_cast<char>(name.size()) + name + memory::ExtentHeader(RefOf(content)) + content +
          std::string(memory::ExtentPadding(static_cast<int64_t>(content.size())), '\0');
+}
+
+std::string WithGoodHeader(std::string_view bytes) {
+  constexpr size_t kChecksumPlace = memory::kExtentHeaderBytes - sizeof(uint64_t);
+  std::string good(bytes);
+  if (good.size() < memory::kExtentHeaderBytes) return good;
+  memory::RecordWriter checksum;
+  checksum.Fixed64(memory::Checksum(bytes.substr(0, kChecksumPlace)));
+  return good.replace(kChecksumPlace, sizeof(uint64_t), checksum.bytes());
 }
 
 }  // namespace
@@ -67,6 +77,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string_view rest = eidetic::fuzz::View(data, size).substr(1);
   const std::string_view name = rest.substr(0, data[0]);
   eidetic::fuzz::TryName(name);
-  eidetic::fuzz::TryFile(rest.substr(name.size()));
+  const std::string_view content = rest.substr(name.size());
+  eidetic::fuzz::TryFile(content);
+  eidetic::fuzz::TryFile(eidetic::fuzz::WithGoodHeader(content));
   return 0;
 }
