@@ -1,5 +1,6 @@
 // eidetic-server: loads a model and serves it until SIGTERM or SIGINT.
 #include <glog/logging.h>
+#include <google/protobuf/stubs/logging.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -164,6 +165,9 @@ int main(int argc, char** argv) {
   absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
   FLAGS_logtostderr = true;
   google::InitGoogleLogging(argv[0]);
+  // A request that does not parse is refused and counted; a line for each bad string, as many as a
+  // client likes to send, has no place in the log.
+  google::protobuf::SetLogHandler(nullptr);
   const sigset_t signals = eidetic::BlockEndSignals();
   eidetic::DescribeUsage();
   const std::vector<char*> words = absl::ParseCommandLine(argc, argv);

@@ -11,6 +11,8 @@ namespace {
 using ::testing::Contains;
 using ::testing::Each;
 using ::testing::Ge;
+using ::testing::HasSubstr;
+using ::testing::Not;
 
 using Sessions = v1::SessionService::Stub;
 using Generation = v1::GenerationService::Stub;
@@ -188,6 +190,15 @@ TEST_F(BadInputTest, TextThatIsNotUtf8) {
     }
   }
   ExpectUnharmed();
+}
+
+// Found by tests/fuzz: protobuf wrote a line of its own, no JSON, for each, as many as a client
+// liked to send.
+TEST_F(BadInputTest, TextThatIsNotUtf8LeavesNoLineOfProtobufsInTheLog) {
+  const auto status =
+      RawCall(server_->channel(), "/eidetic.v1.SessionService/GetSession", "\x0a\x01\xff");
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_THAT(server_->Log(), Not(HasSubstr("libprotobuf")));
 }
 
 TEST_F(BadInputTest, MessagesThatAreNoMessages) {
